@@ -1,0 +1,52 @@
+#include "server/base/secret.h"
+
+#include <cstdlib>
+#include <set>
+
+#include "server/base/mutex.h"
+
+namespace tao::base {
+namespace {
+
+constexpr size_t kShortestRedacted = 8;
+
+// Every value that a Secret was made of. It only grows: a value stays secret after its owner is gone.
+class KnownValues {
+ public:
+  void Add(const std::string& value) {
+    if (value.size() < kShortestRedacted) return;
+    MutexLock lock(mutex_);
+    values_.insert(value);
+  }
+  std::string Redact(std::string text) {
+    MutexLock lock(mutex_);
+    for (const std::string& value : values_) {
+      for (size_t at = text.find(value); at != std::string::npos; at = text.find(value, at)) {
+        text.replace(at, value.size(), "***");
+      }
+    }
+    return text;
+  }
+
+ private:
+  Mutex mutex_;
+  std::set<std::string> values_ ABSL_GUARDED_BY(mutex_);
+};
+
+KnownValues& Known() {
+  static auto* const known = new KnownValues;  // never destroyed: the log may outlive main
+  return *known;
+}
+
+}  // namespace
+
+Secret::Secret(std::string value) : value_(std::move(value)) { Known().Add(value_); }
+
+Secret SecretFromEnvironment(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr ? Secret() : Secret(value);
+}
+
+std::string Redact(std::string text) { return Known().Redact(std::move(text)); }
+
+}  // namespace tao::base
