@@ -1,0 +1,142 @@
+#pragma once
+
+// Reads a JSON body as it arrives and tells a BodySink what is in it: one pass, no document tree,
+// no recursion (a bit per open container), memory that does not grow with the body. Every request
+// body goes through it, so that a request can be judged without being held; JSON-to-SSE reads
+// answers with it.
+//
+//   BodyScanner scanner(sink);
+//   while (...) if (absl::Status bad = scanner.Feed(piece); !bad.ok()) return bad;
+//   return scanner.Finish();
+//
+// Strict RFC 8259: UTF-8 only, no byte order mark, no NaN, comments, leading zeros, raw controls in
+// strings, lone surrogates or bytes after the value; the top level must be an object. What we
+// accept, every backend's parser reads in the same way; what one of them could read differently, we
+// refuse. Duplicate names pass: which of them matter is the sinks' business (routing_keys.h).
+//
+// Externally synchronised. `sink` must outlive the scanner.
+
+#include <absl/status/status.h>
+
+#include <bitset>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/base/body_sink.h"
+
+namespace tao::chat {
+
+inline constexpr int kMaxBodyDepth = 128;            // open objects and arrays
+inline constexpr size_t kMaxBodyKeyBytes = 1024;     // of one name, escapes decoded
+inline constexpr size_t kMaxBodyNumberBytes = 1024;  // of one number's text
+
+// In which form OnStringPiece gets string values. Names (OnKey) always come decoded.
+enum class StringForm {
+  kDecoded,  // as BodySink says
+  // As they stand in the body, checked but still escaped: ready to be copied between the quotes of
+  // another JSON document. A piece is either plain text without any escape, or exactly one escape
+  // sequence (two, for a surrogate pair). Thus a piece never splits a character either.
+  kRaw,
+};
+
+struct BodyScannerOptions {
+  StringForm string_form = StringForm::kDecoded;
+  // What error messages call the body; must outlive the scanner.
+  std::string_view subject = "request body";
+};
+
+class BodyScanner {
+ public:
+  explicit BodyScanner(base::BodySink& sink, BodyScannerOptions options = {});
+  BodyScanner(const BodyScanner&) = delete;
+  BodyScanner& operator=(const BodyScanner&) = delete;
+
+  // The next bytes, split anywhere. Emits every event that they complete; plain string bytes are
+  // passed on as pieces of `bytes` itself, without a copy. Errors: bad_request with the byte offset
+  // and what was expected there, or the sink's own error as it is. An error is final: every later
+  // call returns it again.
+  absl::Status Feed(std::string_view bytes);
+
+  // The body has ended. bad_request if the top-level object has not. Call once.
+  absl::Status Finish();
+
+  // Bytes read so far; after an error, the offset of the byte that is wrong.
+  uint64_t offset() const { return offset_; }
+
+ private:
+  // What the next byte belongs to.
+  enum class State {
+    kStart,         // before the top-level {
+    kFirstKey,      // after {: a name or }
+    kKey,           // after a comma in an object: a name
+    kColon,         // after a name
+    kValue,         // a value must come
+    kFirstElement,  // after [: a value or ]
+    kAfterValue,    // a comma, or the end of the container
+    kString,        // inside a name or a string value
+    kEscape,        // after a backslash and what escape_ holds
+    kCharacter,     // inside a multi-byte character whose first bytes escape_ holds
+    kNumber,
+    kLiteral,
+    kDone,  // after the top-level }
+  };
+  // Where a number's text stands in RFC 8259's grammar.
+  enum class NumberState { kMinus, kZero, kInteger, kPoint, kFraction, kE, kESign, kExponent };
+
+  // Each reads from `at` what belongs to the state and returns where it stopped; at an error it
+  // sets error_ and returns the byte that is wrong.
+  const char* ReadStructure(const char* at);
+  const char* ReadString(const char* at, const char* end);
+  const char* ReadEscape(const char* at, const char* end);
+  const char* ReadCharacter(const char* at, const char* end);
+  const char* ReadNumber(const char* at, const char* end);
+  const char* ReadLiteral(const char* at, const char* end);
+
+  bool BeginValue(char first);
+  bool Open(bool object);
+  bool Close(bool object);
+  bool EndNumber();
+  bool EndString();
+  bool EmitText(std::string_view piece);
+  bool Deliver(absl::Status status);
+  const char* Refuse(const char* at, std::string_view expected);
+  absl::Status ErrorAt(uint64_t offset, std::string_view problem) const;
+
+  base::BodySink& sink_;
+  const BodyScannerOptions options_;
+  absl::Status error_;
+  State state_ = State::kStart;
+  bool in_key_ = false;  // the string being read is a name
+  int depth_ = 0;
+  std::bitset<kMaxBodyDepth> is_object_;  // of each open container
+  std::string text_;                      // the name or number being read
+  std::string escape_;                    // an unfinished escape sequence or character
+  std::string_view literal_;              // what is left of true, false or null
+  char literal_kind_ = 0;                 // its first letter
+  NumberState number_state_ = NumberState::kMinus;
+  uint64_t offset_ = 0;
+};
+
+// Passes every event to several sinks, in their order; the first error ends the scan.
+class BodyTee : public base::BodySink {
+ public:
+  // The sinks must outlive the tee.
+  explicit BodyTee(std::vector<base::BodySink*> sinks) : sinks_(std::move(sinks)) {}
+
+  absl::Status OnObjectBegin() override;
+  absl::Status OnObjectEnd() override;
+  absl::Status OnArrayBegin() override;
+  absl::Status OnArrayEnd() override;
+  absl::Status OnKey(std::string_view key) override;
+  absl::Status OnStringPiece(std::string_view piece, bool last) override;
+  absl::Status OnNumber(std::string_view text) override;
+  absl::Status OnBool(bool value) override;
+  absl::Status OnNull() override;
+
+ private:
+  std::vector<base::BodySink*> sinks_;
+};
+
+}  // namespace tao::chat
