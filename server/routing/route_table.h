@@ -1,0 +1,66 @@
+#pragma once
+
+// The immutable snapshot that requests are routed by. Built by the control plane on every change and
+// handed to each gateway worker, which drops the old one when its exchanges no longer need it.
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/time/time.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/base/secret.h"
+#include "server/routing/phase.h"
+
+namespace tao::routing {
+
+// Where a service's container answers.
+struct Backend {
+  std::string scheme = "http";  // "http" or "https"
+  std::string host;             // as it is dialled: 127.0.0.1 where host_url says localhost
+  int port = 0;
+  std::string base_path;        // prefix of every path, without a trailing slash; usually empty
+  std::string authority;        // Host header towards the container
+  base::Secret credential;      // replaces the client's Authorization when not empty (lepton)
+
+  friend bool operator==(const Backend&, const Backend&) = default;
+};
+
+// A service as routing sees it.
+struct Service {
+  std::string job_id;
+  std::string network_arch;
+  std::string platform;
+  std::vector<std::string> served_names;  // other values of `model` that mean it
+  Phase phase = Phase::kLaunching;
+  // Why it is not READY: the container's word (model_loading, model_load_error, ...), or ours.
+  std::string reason;
+  std::string message;  // the same for people; the load progress while loading
+  Backend backend;      // port 0 while there is none
+  absl::Time started_at = absl::InfinitePast();  // InfinitePast until the platform confirmed
+  std::string host_url;
+};
+
+class RouteTable {
+ public:
+  // job_ids are unique (the registry's key).
+  static std::shared_ptr<const RouteTable> Build(std::vector<Service> services);
+
+  // Null when there is none.
+  const Service* Find(std::string_view job_id) const;
+  // In any phase, oldest first; null when there is none.
+  const std::vector<const Service*>* WithArch(std::string_view network_arch) const;
+  const std::vector<const Service*>* WithServedName(std::string_view name) const;
+  const std::vector<Service>& services() const { return services_; }
+
+ private:
+  using Index = absl::flat_hash_map<std::string_view, std::vector<const Service*>>;  // keys in services_
+
+  std::vector<Service> services_;
+  absl::flat_hash_map<std::string_view, const Service*> by_job_id_;
+  Index by_arch_, by_served_name_;
+};
+
+}  // namespace tao::routing
