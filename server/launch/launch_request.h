@@ -36,8 +36,8 @@ struct LaunchRequest {
   std::map<std::string, std::string> arch_options;
   std::optional<double> idle_timeout_minutes;
   GpuMode gpu_mode = GpuMode::kUnspecified;
-  int gpu_count = 1;                  // when gpu_ids is empty
-  std::vector<std::string> gpu_ids;   // indices or UUIDs; empty: chosen for the caller
+  int gpu_count = 1;                 // when gpu_ids is empty
+  std::vector<std::string> gpu_ids;  // indices or UUIDs; empty: chosen for the caller
   // Start-up limits; zero: the defaults of ReadinessConfig (600 s without progress, 2 h in all).
   absl::Duration progress_timeout = absl::ZeroDuration();
   absl::Duration startup_timeout = absl::ZeroDuration();

@@ -1,0 +1,98 @@
+#pragma once
+
+// request.yaml, typed: how a container says that it is ready, what it takes as a chat completion,
+// and what it answers. Read by GetRequestSchema and by the request contract. Plain data.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tao::catalog {
+
+// What a readiness answer means for who waits.
+enum class ReadinessMeaning { kReady, kKeepPolling, kFailed };
+
+struct ReadinessState {
+  std::string name;  // for people: "model_loading"
+  ReadinessMeaning meaning = ReadinessMeaning::kKeepPolling;
+  std::vector<int> http;   // the status codes it comes with
+  std::string reason;      // shape A: {"status": "not_ready", "reason": ...}; empty for ready
+  std::string error_type;  // shape B: {"error": {"type": ...}}; empty for ready
+};
+
+struct ReadinessCheck {
+  std::string readiness_path;
+  std::string liveness_path;
+  int interval_s = 0;  // the reference polling: one poll each
+  int timeout_s = 0;   // of one poll
+  int total_s = 0;     // until the wait is given up
+  std::vector<ReadinessState> states;
+};
+
+enum class FieldType { kInt, kFloat, kNumber, kString };  // kNumber: int or float
+
+// A range of numbers. Nothing set: any number.
+struct Range {
+  std::optional<double> minimum;  // least value allowed
+  std::optional<double> above;    // every value allowed is greater than this
+  std::optional<double> maximum;  // greatest value allowed
+  bool Holds(double value) const;
+};
+
+// A field of the chat completion body, as one arch sees it.
+struct FieldRule {
+  bool supported = true;
+  std::string default_text;  // as it stands in the file; empty: none
+  Range range;
+  std::string meaning;  // where it differs from the usual one ("number of output frames")
+};
+
+struct RequestField {
+  std::string name;
+  FieldType type = FieldType::kString;
+  FieldRule rule;                          // where no arch says otherwise
+  std::map<std::string, FieldRule> archs;  // network_arch -> its own, complete rule
+  const FieldRule& RuleFor(const std::string& network_arch) const;
+};
+
+struct ChatBody {
+  std::vector<RequestField> fields;          // in the order of the file
+  std::vector<std::string> roles;            // of messages
+  std::vector<std::string> refused_schemes;  // of media URLs: "s3://", ...
+  std::string content_type;
+  int client_timeout_s = 0;  // the least time-out that a client should wait for an answer
+};
+
+enum class MediaRule {
+  kRequired,  // at least one image or video in every request
+  kOptional,
+  kByModel,  // depends on the model that is loaded
+};
+
+struct ArchConstraints {
+  MediaRule media = MediaRule::kByModel;
+  bool data_uris = true;            // whether data: URIs are accepted
+  std::vector<std::string> images;  // file name extensions without the dot
+  std::vector<std::string> videos;
+  std::vector<std::string> mime_types;       // of data: URIs
+  std::map<std::string, std::string> modes;  // "image" -> "image2world": what a kind of input does
+  std::string answer;  // "text", "video_data_uri" or "by_model": what message.content holds
+};
+
+// An answer of POST /v1/chat/completions that is not a completion, in the order the container
+// checks.
+struct ContainerError {
+  int http = 0;
+  std::string type;    // error.type
+  bool retry = false;  // whether the same request may succeed later
+};
+
+struct RequestSchema {
+  ReadinessCheck readiness;
+  ChatBody chat;
+  std::map<std::string, ArchConstraints> archs;  // an arch without a row has no constraint known
+  std::vector<ContainerError> errors;
+};
+
+}  // namespace tao::catalog
