@@ -23,7 +23,9 @@ if(TAO_MOLD)
 endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter
-                    -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+                    -Wnon-virtual-dtor -Woverloaded-virtual -Werror
+                    # Designated initialisers name what they set; the rest has its default.
+                    -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports these from inside the standard library's own inlined string code (GCC PR105651).
   add_compile_options(-Wno-restrict -Wno-stringop-overflow)
