@@ -1,7 +1,7 @@
 #pragma once
 
-// Outgoing HTTP of the control plane (probes, platform APIs), on libcurl. The gateway has its own upstream
-// code. The environment's proxies are never used. Thread-safe.
+// Outgoing HTTP of the control plane (probes, platform APIs), on libcurl. The gateway has its own
+// upstream code. The environment's proxies are never used. Thread-safe.
 
 #include <absl/functional/any_invocable.h>
 #include <absl/status/statusor.h>
