@@ -62,7 +62,7 @@ class BodyScanner {
   // The body has ended. bad_request if the top-level object has not. Call once.
   absl::Status Finish();
 
-  // Bytes read so far; after an error, the offset of the byte that is wrong.
+  // Bytes read so far.
   uint64_t offset() const { return offset_; }
 
  private:
@@ -76,8 +76,8 @@ class BodyScanner {
     kFirstElement,  // after [: a value or ]
     kAfterValue,    // a comma, or the end of the container
     kString,        // inside a name or a string value
-    kEscape,        // after a backslash and what escape_ holds
-    kCharacter,     // inside a multi-byte character whose first bytes escape_ holds
+    kEscape,        // inside an escape sequence; held_ has its beginning
+    kCharacter,     // inside a multi-byte character; held_ has its beginning
     kNumber,
     kLiteral,
     kDone,  // after the top-level }
@@ -85,37 +85,39 @@ class BodyScanner {
   // Where a number's text stands in RFC 8259's grammar.
   enum class NumberState { kMinus, kZero, kInteger, kPoint, kFraction, kE, kESign, kExponent };
 
-  // Each reads from `at` what belongs to the state and returns where it stopped; at an error it
-  // sets error_ and returns the byte that is wrong.
+  // Each reads from `at` what belongs to the state and returns where it stopped. At an error error_
+  // is set.
   const char* ReadStructure(const char* at);
   const char* ReadString(const char* at, const char* end);
-  const char* ReadEscape(const char* at, const char* end);
-  const char* ReadCharacter(const char* at, const char* end);
+  const char* ReadEscape(const char* at);
+  const char* ReadCharacter(const char* at);
   const char* ReadNumber(const char* at, const char* end);
-  const char* ReadLiteral(const char* at, const char* end);
+  const char* ReadLiteral(const char* at);
 
-  bool BeginValue(char first);
-  bool Open(bool object);
-  bool Close(bool object);
-  bool EndNumber();
-  bool EndString();
-  bool EmitText(std::string_view piece);
-  bool Deliver(absl::Status status);
+  const char* BeginValue(const char* at);
+  const char* Open(const char* at);
+  const char* Close(const char* at);
+  const char* EndString(const char* run, const char* quote);
+  const char* EndNumber(const char* at);
+  void EmitText(const char* at, std::string_view piece);
+  bool inside_object() const { return depth_ > 0 && is_object_[static_cast<size_t>(depth_ - 1)]; }
+  std::string_view Expected() const;
+  void Deliver(absl::Status status);
   const char* Refuse(const char* at, std::string_view expected);
-  absl::Status ErrorAt(uint64_t offset, std::string_view problem) const;
 
   base::BodySink& sink_;
   const BodyScannerOptions options_;
   absl::Status error_;
   State state_ = State::kStart;
+  NumberState number_state_ = NumberState::kMinus;
   bool in_key_ = false;  // the string being read is a name
   int depth_ = 0;
   std::bitset<kMaxBodyDepth> is_object_;  // of each open container
   std::string text_;                      // the name or number being read
-  std::string escape_;                    // an unfinished escape sequence or character
-  std::string_view literal_;              // what is left of true, false or null
-  char literal_kind_ = 0;                 // its first letter
-  NumberState number_state_ = NumberState::kMinus;
+  std::string held_;            // the beginning of an escape sequence or of a multi-byte character
+  std::string_view literal_;    // true, false or null
+  size_t literal_read_ = 0;     // bytes of it that have come
+  const char* feed_ = nullptr;  // what offset_ stands for
   uint64_t offset_ = 0;
 };
 

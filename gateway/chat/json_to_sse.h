@@ -26,7 +26,7 @@
 //   each tool call gets the `index` that the stream form requires. `logprobs` comes with
 //   finish_reason.
 // - A choice without finish_reason ends with "stop": the answer is whole.
-// - `choices`, `message` or a member of it given twice is an error: half of it has been sent.
+// - `choices`, `message` or `content` given twice is an error: half of it has been sent.
 
 #include <absl/status/status.h>
 
@@ -58,8 +58,9 @@ class JsonToSse {
 
   // Appends to `out` the events that these bytes of the answer complete, whole events only: the
   // stream is at an event boundary after every call, failed ones too. Adds little more than
-  // `json.size()` bytes. An error (upstream_reset: not JSON, or not a chat completion that could be
-  // streamed) is final: append ErrorEvent(status) of openai_error.h and cut the connection.
+  // `json.size()` bytes, but for answers of many tiny strings. An error (upstream_reset: not JSON,
+  // or not a chat completion that could be streamed) is final: append ErrorEvent(status) of
+  // openai_error.h and cut the connection.
   absl::Status Feed(std::string_view json, std::string& out);
 
   // The answer has ended as its framing says: appends what is left and `data: [DONE]`. The same

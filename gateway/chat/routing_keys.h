@@ -45,8 +45,8 @@ class RoutingKeys : public base::BodySink {
   // The member whose value comes next, among those that concern us.
   enum class Member { kOther, kModel, kStream, kStreamOptions, kIncludeUsage };
 
-  absl::Status BeginContainer(std::string_view type);
-  absl::Status OnScalar(std::string_view type);
+  absl::Status OnContainerBegin(std::string_view type);
+  absl::Status OnOther(std::string_view type);
 
   int depth_ = 0;
   Member member_ = Member::kOther;

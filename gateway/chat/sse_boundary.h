@@ -5,6 +5,7 @@
 // synchronised.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace tao::chat {
@@ -24,13 +25,13 @@ class SseBoundary {
   bool done_seen() const { return done_seen_; }
 
  private:
+  void FindDone(std::string_view bytes);
   void EndLine();
 
   uint32_t last_ = 0;  // the last four bytes, newest lowest
   bool at_boundary_ = true;
-  bool after_cr_ = false;    // a \n now belongs to the line end before it
-  uint64_t line_bytes_ = 0;  // of the present line so far
-  int done_matched_ = 0;     // of "data: [DONE]"; -1: this line is another one
+  bool after_cr_ = false;  // a \n now belongs to the line end before it
+  std::string line_;       // the beginning of the present line, as much as telling [DONE] needs
   bool done_in_event_ = false;
   bool done_seen_ = false;
 };

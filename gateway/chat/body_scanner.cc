@@ -1,0 +1,489 @@
+#include "gateway/chat/body_scanner.h"
+
+#include <absl/strings/str_format.h>
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+
+namespace tao::chat {
+namespace {
+
+unsigned char ByteAt(const char* at) { return static_cast<unsigned char>(*at); }
+
+// The first byte that is not plain ASCII text of a JSON string: a quote, a backslash, a control, or
+// the lead of a multi-byte character. Bodies carry 100 MB of base64: this loop is where time goes.
+const char* SkipPlain(const char* at, const char* end) {
+  while (at != end && ByteAt(at) >= 0x20 && ByteAt(at) < 0x80 && *at != '"' && *at != '\\') ++at;
+  return at;
+}
+
+// Bytes of the UTF-8 character that begins with `lead` (RFC 3629 section 4); 0 if none does.
+size_t CharacterBytes(unsigned char lead) {
+  if (lead >= 0xc2 && lead <= 0xdf) return 2;
+  if (lead >= 0xe0 && lead <= 0xef) return 3;
+  if (lead >= 0xf0 && lead <= 0xf4) return 4;
+  return 0;
+}
+
+// Whether `byte` may stand at `index` (from 1) of the character: no overlong forms, no surrogates,
+// nothing above U+10FFFF, all of which the second byte decides.
+bool Continues(unsigned char lead, size_t index, unsigned char byte) {
+  if (index == 1) {
+    if (lead == 0xe0) return byte >= 0xa0 && byte <= 0xbf;
+    if (lead == 0xed) return byte >= 0x80 && byte <= 0x9f;
+    if (lead == 0xf0) return byte >= 0x90 && byte <= 0xbf;
+    if (lead == 0xf4) return byte >= 0x80 && byte <= 0x8f;
+  }
+  return byte >= 0x80 && byte <= 0xbf;
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// The code unit of the \uXXXX at `escape`, whose digits have been checked.
+uint32_t CodeUnit(std::string_view escape) {
+  uint32_t unit = 0;
+  for (size_t i = 2; i < 6; ++i) unit = unit << 4 | static_cast<uint32_t>(HexDigit(escape[i]));
+  return unit;
+}
+
+bool IsHighSurrogate(uint32_t unit) { return unit >= 0xd800 && unit <= 0xdbff; }
+bool IsLowSurrogate(uint32_t unit) { return unit >= 0xdc00 && unit <= 0xdfff; }
+
+void AppendUtf8(std::string& out, uint32_t code) {
+  const auto put = [&out](uint32_t byte) { out += static_cast<char>(byte); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xc0 | code >> 6);
+    put(0x80 | (code & 0x3f));
+  } else if (code < 0x10000) {
+    put(0xe0 | code >> 12);
+    put(0x80 | (code >> 6 & 0x3f));
+    put(0x80 | (code & 0x3f));
+  } else {
+    put(0xf0 | code >> 18);
+    put(0x80 | (code >> 12 & 0x3f));
+    put(0x80 | (code >> 6 & 0x3f));
+    put(0x80 | (code & 0x3f));
+  }
+}
+
+// What a whole escape sequence means, in UTF-8.
+std::string Decoded(std::string_view escape) {
+  switch (escape[1]) {
+    case 'b':
+      return "\b";
+    case 'f':
+      return "\f";
+    case 'n':
+      return "\n";
+    case 'r':
+      return "\r";
+    case 't':
+      return "\t";
+    case 'u': {
+      uint32_t code = CodeUnit(escape);
+      if (IsHighSurrogate(code)) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (CodeUnit(escape.substr(6)) - 0xdc00);
+      }
+      std::string out;
+      AppendUtf8(out, code);
+      return out;
+    }
+    default:
+      return std::string(1, escape[1]);
+  }
+}
+
+std::string Shown(const char* at) {
+  const unsigned char byte = ByteAt(at);
+  return byte > 0x20 && byte < 0x7f ? absl::StrFormat("'%c'", *at)
+                                    : absl::StrFormat("byte 0x%02x", byte);
+}
+
+}  // namespace
+
+BodyScanner::BodyScanner(base::BodySink& sink, BodyScannerOptions options)
+    : sink_(sink), options_(options) {}
+
+absl::Status BodyScanner::Feed(std::string_view bytes) {
+  feed_ = bytes.data();
+  const char* at = bytes.data();
+  const char* const end = at + bytes.size();
+  while (at != end && error_.ok()) {
+    switch (state_) {
+      case State::kString:
+        at = ReadString(at, end);
+        break;
+      case State::kEscape:
+        at = ReadEscape(at);
+        break;
+      case State::kCharacter:
+        at = ReadCharacter(at);
+        break;
+      case State::kNumber:
+        at = ReadNumber(at, end);
+        break;
+      case State::kLiteral:
+        at = ReadLiteral(at);
+        break;
+      default:
+        at = ReadStructure(at);
+        break;
+    }
+  }
+  offset_ += static_cast<uint64_t>(at - feed_);
+  return error_;
+}
+
+absl::Status BodyScanner::Finish() {
+  if (error_.ok() && state_ != State::kDone) {
+    error_ = base::TokenError(
+        base::ErrorToken::kBadRequest,
+        offset_ == 0
+            ? absl::StrFormat("%s is empty: expected a JSON object", options_.subject)
+            : absl::StrFormat("%s is not valid JSON: it ends after %d bytes, where %s was expected",
+                              options_.subject, offset_, Expected()));
+  }
+  return error_;
+}
+
+// One byte outside of strings, numbers and literals.
+const char* BodyScanner::ReadStructure(const char* at) {
+  if (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r') return at + 1;
+  switch (state_) {
+    case State::kStart:
+      return *at == '{' ? Open(at) : Refuse(at, Expected());
+    case State::kFirstKey:
+      if (*at == '}') return Close(at);
+      [[fallthrough]];
+    case State::kKey:
+      if (*at != '"') return Refuse(at, Expected());
+      in_key_ = true;
+      text_.clear();
+      state_ = State::kString;
+      return at + 1;
+    case State::kColon:
+      if (*at != ':') return Refuse(at, Expected());
+      state_ = State::kValue;
+      return at + 1;
+    case State::kFirstElement:
+      if (*at == ']') return Close(at);
+      [[fallthrough]];
+    case State::kValue:
+      return BeginValue(at);
+    case State::kAfterValue:
+      if (*at == (inside_object() ? '}' : ']')) return Close(at);
+      if (*at != ',') return Refuse(at, Expected());
+      state_ = inside_object() ? State::kKey : State::kValue;
+      return at + 1;
+    default:
+      return Refuse(at, Expected());
+  }
+}
+
+const char* BodyScanner::BeginValue(const char* at) {
+  switch (*at) {
+    case '{':
+    case '[':
+      return Open(at);
+    case '"':
+      in_key_ = false;
+      state_ = State::kString;
+      return at + 1;
+    case 't':
+    case 'f':
+    case 'n':
+      literal_ = *at == 't' ? "true" : *at == 'f' ? "false" : "null";
+      literal_read_ = 0;
+      state_ = State::kLiteral;
+      return at;
+    default:
+      break;
+  }
+  if (*at != '-' && (*at < '0' || *at > '9')) return Refuse(at, Expected());
+  text_.assign(1, *at);
+  number_state_ = *at == '-'   ? NumberState::kMinus
+                  : *at == '0' ? NumberState::kZero
+                               : NumberState::kInteger;
+  state_ = State::kNumber;
+  return at + 1;
+}
+
+const char* BodyScanner::Open(const char* at) {
+  if (depth_ == kMaxBodyDepth) {
+    return Refuse(at, absl::StrFormat("at most %d nested objects and arrays", kMaxBodyDepth));
+  }
+  const bool object = *at == '{';
+  is_object_[static_cast<size_t>(depth_++)] = object;
+  state_ = object ? State::kFirstKey : State::kFirstElement;
+  Deliver(object ? sink_.OnObjectBegin() : sink_.OnArrayBegin());
+  return at + 1;
+}
+
+const char* BodyScanner::Close(const char* at) {
+  const bool object = inside_object();
+  state_ = --depth_ == 0 ? State::kDone : State::kAfterValue;
+  Deliver(object ? sink_.OnObjectEnd() : sink_.OnArrayEnd());
+  return at + 1;
+}
+
+const char* BodyScanner::ReadString(const char* at, const char* end) {
+  const char* const run = at;  // everything from here on is passed on as it stands
+  const auto text = [&run](const char* to) {
+    return std::string_view(run, static_cast<size_t>(to - run));
+  };
+  while (true) {
+    at = SkipPlain(at, end);
+    if (at == end) {
+      EmitText(run, text(at));
+      return at;
+    }
+    if (*at == '"') return EndString(run, at);
+    if (ByteAt(at) < 0x20) return Refuse(at, "an escape sequence for a control character");
+    if (*at == '\\') {
+      EmitText(run, text(at));
+      held_ = '\\';
+      state_ = State::kEscape;
+      return at + 1;
+    }
+    const size_t bytes = CharacterBytes(ByteAt(at));
+    if (bytes == 0) return Refuse(at, "UTF-8");
+    if (static_cast<size_t>(end - at) < bytes) {
+      EmitText(run, text(at));
+      held_ = *at;
+      state_ = State::kCharacter;
+      return at + 1;
+    }
+    for (size_t i = 1; i < bytes; ++i) {
+      if (!Continues(ByteAt(at), i, ByteAt(at + i))) return Refuse(at + i, "UTF-8");
+    }
+    at += bytes;
+  }
+}
+
+const char* BodyScanner::ReadCharacter(const char* at) {
+  const auto lead = static_cast<unsigned char>(held_[0]);
+  if (!Continues(lead, held_.size(), ByteAt(at))) return Refuse(at, "UTF-8");
+  held_ += *at;
+  if (held_.size() == CharacterBytes(lead)) {
+    state_ = State::kString;
+    EmitText(at, held_);
+  }
+  return at + 1;
+}
+
+// One byte of \n, \uXXXX or \uXXXX\uXXXX (a surrogate pair).
+const char* BodyScanner::ReadEscape(const char* at) {
+  const size_t have = held_.size();
+  if (have == 1) {
+    if (std::string_view("\"\\/bfnrtu").find(*at) == std::string_view::npos) {
+      return Refuse(at, "one of \" \\ / b f n r t u after a backslash");
+    }
+  } else if (have == 6 || have == 7) {
+    if (*at != (have == 6 ? '\\' : 'u')) return Refuse(at, "the second half of a surrogate pair");
+  } else if (HexDigit(*at) < 0) {
+    return Refuse(at, "four hexadecimal digits after \\u");
+  }
+  held_ += *at;
+  bool whole = held_.size() == 2 && *at != 'u';
+  if (held_.size() == 6) {
+    const uint32_t unit = CodeUnit(held_);
+    if (IsLowSurrogate(unit))
+      return Refuse(at, "the first half of a surrogate pair before this one");
+    whole = !IsHighSurrogate(unit);
+  } else if (held_.size() == 12) {
+    if (!IsLowSurrogate(CodeUnit(std::string_view(held_).substr(6)))) {
+      return Refuse(at, "the second half of a surrogate pair");
+    }
+    whole = true;
+  }
+  if (whole) {
+    state_ = State::kString;
+    const bool raw = options_.string_form == StringForm::kRaw && !in_key_;
+    EmitText(at, raw ? held_ : Decoded(held_));
+  }
+  return at + 1;
+}
+
+void BodyScanner::EmitText(const char* at, std::string_view piece) {
+  if (piece.empty()) return;
+  if (!in_key_) return Deliver(sink_.OnStringPiece(piece, /*last=*/false));
+  if (text_.size() + piece.size() > kMaxBodyKeyBytes) {
+    Refuse(at, absl::StrFormat("a name of at most %d bytes", kMaxBodyKeyBytes));
+    return;
+  }
+  text_ += piece;
+}
+
+const char* BodyScanner::EndString(const char* run, const char* quote) {
+  const std::string_view piece(run, static_cast<size_t>(quote - run));
+  if (in_key_) {
+    EmitText(run, piece);
+    if (!error_.ok()) return run;
+    state_ = State::kColon;
+    Deliver(sink_.OnKey(text_));
+  } else {
+    state_ = State::kAfterValue;
+    Deliver(sink_.OnStringPiece(piece, /*last=*/true));
+  }
+  return quote + 1;
+}
+
+const char* BodyScanner::ReadNumber(const char* at, const char* end) {
+  using N = NumberState;
+  for (; at != end; ++at) {
+    const bool digit = *at >= '0' && *at <= '9';
+    const bool exponent = *at == 'e' || *at == 'E';
+    switch (number_state_) {
+      case N::kMinus:
+        if (!digit) return Refuse(at, "a digit after the minus sign");
+        number_state_ = *at == '0' ? N::kZero : N::kInteger;
+        break;
+      case N::kZero:
+      case N::kInteger:
+        if (digit && number_state_ == N::kInteger) break;
+        if (*at != '.' && !exponent) return EndNumber(at);
+        number_state_ = exponent ? N::kE : N::kPoint;
+        break;
+      case N::kPoint:
+        if (!digit) return Refuse(at, "a digit after the decimal point");
+        number_state_ = N::kFraction;
+        break;
+      case N::kFraction:
+        if (digit) break;
+        if (!exponent) return EndNumber(at);
+        number_state_ = N::kE;
+        break;
+      case N::kE:
+        if (*at == '+' || *at == '-') {
+          number_state_ = N::kESign;
+          break;
+        }
+        [[fallthrough]];
+      case N::kESign:
+        if (!digit) return Refuse(at, "a digit in the exponent");
+        number_state_ = N::kExponent;
+        break;
+      case N::kExponent:
+        if (!digit) return EndNumber(at);
+        break;
+    }
+    if (text_.size() == kMaxBodyNumberBytes) {
+      return Refuse(at, absl::StrFormat("a number of at most %d bytes", kMaxBodyNumberBytes));
+    }
+    text_ += *at;
+  }
+  return at;
+}
+
+// `at` is the first byte after the number; it is read again, as structure.
+const char* BodyScanner::EndNumber(const char* at) {
+  state_ = State::kAfterValue;
+  Deliver(sink_.OnNumber(text_));
+  return at;
+}
+
+const char* BodyScanner::ReadLiteral(const char* at) {
+  if (*at != literal_[literal_read_]) return Refuse(at, Expected());
+  if (++literal_read_ == literal_.size()) {
+    state_ = State::kAfterValue;
+    Deliver(literal_ == "null" ? sink_.OnNull() : sink_.OnBool(literal_ == "true"));
+  }
+  return at + 1;
+}
+
+// What the present state needs, in the words of error messages.
+std::string_view BodyScanner::Expected() const {
+  switch (state_) {
+    case State::kStart:
+      return "{ of a JSON object, in UTF-8 without byte order mark";
+    case State::kFirstKey:
+      return "a name in double quotes or }";
+    case State::kKey:
+      return "a name in double quotes";
+    case State::kColon:
+      return ": after the name";
+    case State::kValue:
+      return "a value";
+    case State::kFirstElement:
+      return "a value or ]";
+    case State::kAfterValue:
+      return inside_object() ? ", or }" : ", or ]";
+    case State::kString:
+      return "the closing quote of a string";
+    case State::kEscape:
+      return "the rest of an escape sequence";
+    case State::kCharacter:
+      return "the rest of a UTF-8 character";
+    case State::kNumber:
+      return "the rest of a number";
+    case State::kLiteral:
+      return literal_;
+    case State::kDone:
+      return "nothing after the object";
+  }
+  return "";
+}
+
+void BodyScanner::Deliver(absl::Status status) { error_ = std::move(status); }
+
+const char* BodyScanner::Refuse(const char* at, std::string_view expected) {
+  error_ = base::TokenError(
+      base::ErrorToken::kBadRequest,
+      absl::StrFormat("%s is not valid JSON: at byte %d expected %s, found %s", options_.subject,
+                      offset_ + static_cast<uint64_t>(at - feed_), expected, Shown(at)));
+  return at;
+}
+
+absl::Status BodyTee::OnObjectBegin() {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnObjectBegin());
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnObjectEnd() {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnObjectEnd());
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnArrayBegin() {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnArrayBegin());
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnArrayEnd() {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnArrayEnd());
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnKey(std::string_view key) {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnKey(key));
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnStringPiece(std::string_view piece, bool last) {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnStringPiece(piece, last));
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnNumber(std::string_view text) {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnNumber(text));
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnBool(bool value) {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnBool(value));
+  return absl::OkStatus();
+}
+
+absl::Status BodyTee::OnNull() {
+  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnNull());
+  return absl::OkStatus();
+}
+
+}  // namespace tao::chat
