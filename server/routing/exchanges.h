@@ -1,7 +1,7 @@
 #pragma once
 
-// What the control plane and the gateway tell each other about exchanges, so that neither includes the
-// other; main wires them.
+// What the control plane and the gateway tell each other about exchanges, so that neither includes
+// the other; main wires them.
 
 #include <string_view>
 
@@ -19,7 +19,8 @@ class ExchangeCounter {
 class FailureListener {
  public:
   virtual ~FailureListener() = default;
-  // An exchange failed at the upstream side (connect, reset, first-byte time-out): probe it at once.
+  // An exchange failed at the upstream side (connect, reset, first-byte time-out): probe it at
+  // once.
   virtual void OnExchangeFailed(std::string_view job_id) = 0;
 };
 

@@ -1,14 +1,14 @@
 #pragma once
 
-// The immutable snapshot that requests are routed by. Built by the control plane on every change and
-// handed to each gateway worker, which drops the old one when its exchanges no longer need it.
+// The immutable snapshot that requests are routed by. Built by the control plane on every change
+// and handed to each gateway worker, which drops the old one when its exchanges no longer need it.
 
-#include <absl/container/flat_hash_map.h>
 #include <absl/time/time.h>
 
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "server/base/secret.h"
@@ -21,9 +21,9 @@ struct Backend {
   std::string scheme = "http";  // "http" or "https"
   std::string host;             // as it is dialled: 127.0.0.1 where host_url says localhost
   int port = 0;
-  std::string base_path;        // prefix of every path, without a trailing slash; usually empty
-  std::string authority;        // Host header towards the container
-  base::Secret credential;      // replaces the client's Authorization when not empty (lepton)
+  std::string base_path;    // prefix of every path, without a trailing slash; usually empty
+  std::string authority;    // Host header towards the container
+  base::Secret credential;  // replaces the client's Authorization when not empty (lepton)
 
   friend bool operator==(const Backend&, const Backend&) = default;
 };
@@ -43,10 +43,16 @@ struct Service {
   std::string host_url;
 };
 
+// Immutable once built, so that any number of threads may read it.
 class RouteTable {
  public:
-  // job_ids are unique (the registry's key).
+  // `services` come oldest first (the order of Registry::List), their job_ids are unique (the
+  // registry's key). STOPPED ones are left out: they are gone from every list.
   static std::shared_ptr<const RouteTable> Build(std::vector<Service> services);
+
+  RouteTable() = default;                  // no services
+  RouteTable(const RouteTable&) = delete;  // the indexes point into services_
+  RouteTable& operator=(const RouteTable&) = delete;
 
   // Null when there is none.
   const Service* Find(std::string_view job_id) const;
@@ -56,10 +62,11 @@ class RouteTable {
   const std::vector<Service>& services() const { return services_; }
 
  private:
-  using Index = absl::flat_hash_map<std::string_view, std::vector<const Service*>>;  // keys in services_
+  // Keys point into services_.
+  using Index = std::unordered_map<std::string_view, std::vector<const Service*>>;
 
   std::vector<Service> services_;
-  absl::flat_hash_map<std::string_view, const Service*> by_job_id_;
+  std::unordered_map<std::string_view, const Service*> by_job_id_;
   Index by_arch_, by_served_name_;
 };
 
