@@ -40,6 +40,7 @@ class ChunkedDecoder {
   const MessageError& error() const { return error_; }  // after kError
 
  private:
+  // In this order: size line, between, data, trailers.
   enum class State : uint8_t {
     kSizeStart,       // first digit of a chunk-size line
     kSize,            // more digits
@@ -66,7 +67,9 @@ class ChunkedDecoder {
   };
 
   State NextState(char c);
-  State EndOfSizeLine(char c, State otherwise);
+  State NextInSizeLine(char c);
+  State AfterExtensionPart(char c, std::string_view otherwise);
+  State NextInTrailers(char c);
   State Fail(int status, std::string_view reason);
 
   ChunkedLimits limits_;

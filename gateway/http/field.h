@@ -16,7 +16,7 @@ namespace tao::http {
 // through untouched.
 enum class FieldId : uint8_t {
   kOther,
-  // Framing and routing.
+  // Framing, routing, content and credentials: the protected fields (IsProtected).
   kHost,
   kContentLength,
   kTransferEncoding,
@@ -66,6 +66,9 @@ inline constexpr size_t kFieldIdCount = static_cast<size_t>(FieldId::kWwwAuthent
 
 // Case-insensitive. An underscore is not a hyphen here; see SpoofedFieldId.
 FieldId FieldIdOf(std::string_view name);
+
+// Whether no sender may have this field removed on its way by listing it in Connection.
+inline bool IsProtected(FieldId id) { return id >= FieldId::kHost && id <= FieldId::kXTaoOther; }
 
 // CGI, and so every WSGI container, reads Content_Length as Content-Length. The field that `name`
 // would be taken for if its underscores were hyphens; kOther when it has none, or means nothing.

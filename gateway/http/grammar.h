@@ -13,7 +13,6 @@ namespace tao::http {
 bool IsTokenChar(char c);       // tchar, RFC 9110 section 5.6.2
 bool IsFieldValueChar(char c);  // HTAB, SP, VCHAR, obs-text: what a field value may hold
 bool IsTargetChar(char c);      // what a request target may hold; see head_parser.h
-bool IsHexDigit(char c);
 inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 inline bool IsOws(char c) { return c == ' ' || c == '\t'; }
 

@@ -15,8 +15,8 @@
 //
 // The buffer may move between calls, as long as the bytes that were there stay the same; it may
 // hold more than the head. Each byte is looked at a bounded number of times, however the input is
-// cut, and the outcome does not depend on the cuts. An error is reported as soon as the bytes show
-// it.
+// cut, and the outcome does not depend on the cuts. An error is reported at the end of its
+// line at the latest.
 //
 // Refused, in both directions: bare CR, bare LF, folded lines (obs-fold), white space before the
 // first field, names that are no token, control bytes in values. Refused in requests, removed in
@@ -28,7 +28,6 @@
 #include "gateway/http/head.h"
 #include "gateway/http/message_error.h"
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -43,7 +42,7 @@ class HeadLines {
   enum class Result : uint8_t { kNeedMore, kLine, kBareCr, kBareLf, kTooLong };
 
   // The line that begins at begin(): up to its CRLF, at most `limit` bytes without it. After kLine,
-  // line() is its text; Advance moves on to the next.
+  // Line() is its text; Advance moves on to the next.
   Result Find(std::string_view buffer, size_t limit);
   std::string_view Line(std::string_view buffer) const {
     return buffer.substr(begin_, end_ - begin_);
@@ -63,26 +62,17 @@ class FieldSection {
   enum class Side : uint8_t { kRequest, kResponse };
 
   FieldSection(Side side, const HeadLimits& limits) : side_(side), limits_(limits) {}
-  // Begins at lines.begin(). On kComplete the fields stand in `fields` and lines.begin() is the
-  // first byte after the head.
+  // Begins at lines.begin(). On kComplete, lines.begin() is the first byte after the head.
   ParseState Parse(std::string_view buffer, HeadLines& lines, FieldList& fields,
                    MessageError& error);
-  void Reset();
+  void Reset() { bytes_ = 0; }
 
  private:
-  // Offsets, because the buffer may move before the head is complete.
-  struct Entry {
-    FieldId id;
-    uint32_t name_begin, name_size, value_begin, value_size;
-  };
-
-  MessageError ParseLine(std::string_view line, size_t line_begin);
+  MessageError ParseLine(std::string_view line, FieldList& fields) const;
   MessageError Refuse(int request_status, std::string_view reason) const;
 
   Side side_;
   HeadLimits limits_;
-  std::array<Entry, FieldList::kCapacity> entries_;
-  size_t count_ = 0;
   size_t bytes_ = 0;  // of the lines so far, with their CRLFs
 };
 
@@ -101,16 +91,18 @@ class RequestHeadParser {
   void Reset();
 
  private:
-  ParseState Fail(MessageError error);
+  void Rewind();
+  ParseState ParseOn(std::string_view buffer);
   MessageError ParseRequestLine(std::string_view line);
-  MessageError ParseTarget(std::string_view target, size_t offset);
+  MessageError ParseTarget(std::string_view target);
 
   HeadLimits limits_;
   HeadLines lines_;
   FieldSection section_;
   RequestHead head_;
   MessageError error_;
-  size_t line_begin_ = 0;  // of the request line: 0, or 2 after a leading CRLF
+  const char* base_ = nullptr;  // where the buffer stood in the last call
+  bool moved_ = false;          // it stood elsewhere before: views taken then are stale
   bool started_ = false;
   bool has_request_line_ = false;
 };
@@ -129,7 +121,8 @@ class ResponseHeadParser {
   void Reset();
 
  private:
-  ParseState Fail(MessageError error);
+  void Rewind();
+  ParseState ParseOn(std::string_view buffer);
   MessageError ParseStatusLine(std::string_view line);
 
   HeadLimits limits_;
@@ -137,6 +130,8 @@ class ResponseHeadParser {
   FieldSection section_;
   ResponseHead head_;
   MessageError error_;
+  const char* base_ = nullptr;
+  bool moved_ = false;
   bool has_status_line_ = false;
 };
 

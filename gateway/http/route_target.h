@@ -13,7 +13,8 @@
 
 namespace tao::http {
 
-// Views into the request's buffer and into the scratch string.
+// Views into the request's buffer and into the scratch string, which must not be touched while they
+// are used.
 struct RouteTarget {
   // Selectors of the path: /services/{job_id}/... or /archs/{network_arch}/...; decoded, never
   // empty.
