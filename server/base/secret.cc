@@ -10,7 +10,16 @@ namespace {
 
 constexpr size_t kShortestRedacted = 8;
 
-// Every value that a Secret was made of. It only grows: a value stays secret after its owner is gone.
+// Longest first: a value that begins or stands inside another one must not break it up, and leave
+// the rest of the longer one readable.
+struct LongestFirst {
+  bool operator()(const std::string& a, const std::string& b) const {
+    return a.size() != b.size() ? a.size() > b.size() : a < b;
+  }
+};
+
+// Every value that a Secret was made of. It only grows: a value stays secret after its owner is
+// gone.
 class KnownValues {
  public:
   void Add(const std::string& value) {
@@ -30,7 +39,7 @@ class KnownValues {
 
  private:
   Mutex mutex_;
-  std::set<std::string> values_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string, LongestFirst> values_ ABSL_GUARDED_BY(mutex_);
 };
 
 KnownValues& Known() {
