@@ -1,8 +1,10 @@
 #include "server/base/errors.h"
 
 #include <absl/strings/cord.h>
+#include <absl/strings/numbers.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <cstdint>
 
 #include "server/base/strings.h"
 
@@ -33,7 +35,11 @@ class Reader {
     text_.remove_prefix(std::min<size_t>(text_.size(), 4 + size_t{size}));
     return value;
   }
-  int NextInt() { return std::atoi(Next().c_str()); }
+  int64_t NextInt() {
+    int64_t value = 0;
+    static_cast<void>(absl::SimpleAtoi(Next(), &value));  // written by Encode, or absent
+    return value;
+  }
 
  private:
   std::string_view text_;
@@ -68,15 +74,15 @@ ErrorDetails Decode(std::string_view text) {
   details.param = reader.Next();
   details.reason = reader.Next();
   details.retry_after = absl::Milliseconds(reader.NextInt());
-  details.candidate_count = reader.NextInt();
-  for (int left = reader.NextInt(); left > 0; --left) {
+  details.candidate_count = static_cast<int>(reader.NextInt());
+  for (int64_t left = reader.NextInt(); left > 0; --left) {
     ErrorCandidate& candidate = details.candidates.emplace_back();
     candidate.job_id = reader.Next();
     candidate.network_arch = reader.Next();
     candidate.started_at = reader.Next();
     candidate.host_url = reader.Next();
   }
-  for (int left = reader.NextInt(); left > 0; --left) {
+  for (int64_t left = reader.NextInt(); left > 0; --left) {
     FieldViolation& violation = details.violations.emplace_back();
     violation.field = reader.Next();
     violation.description = reader.Next();
