@@ -64,13 +64,11 @@ absl::Status CheckServing(const Service& service) {
     case Phase::kReady:
     case Phase::kUnreachable:
       return absl::OkStatus();
-    case Phase::kFailed:
-      return base::TokenError(
-          base::ErrorToken::kServiceFailed,
-          absl::StrFormat("%s is FAILED%s. Trying again does not help: see tao-inference logs %s, "
-                          "stop it, and start it again",
-                          Named(service), Because(service), service.job_id),
-          {.type = ContainerType(service)});
+    case Phase::kFailed:  // the message says what to do next
+      return base::TokenError(base::ErrorToken::kServiceFailed,
+                              absl::StrFormat("%s is FAILED%s. Trying again does not help",
+                                              Named(service), Because(service)),
+                              {.type = ContainerType(service)});
     case Phase::kDraining:
     case Phase::kStopped:
       return base::TokenError(

@@ -21,9 +21,11 @@ struct Backend {
   std::string scheme = "http";  // "http" or "https"
   std::string host;             // as it is dialled: 127.0.0.1 where host_url says localhost
   int port = 0;
-  std::string base_path;    // prefix of every path, without a trailing slash; usually empty
-  std::string authority;    // Host header towards the container
-  base::Secret credential;  // replaces the client's Authorization when not empty (lepton)
+  std::string base_path;  // prefix of every path, without a trailing slash; usually empty
+  std::string authority;  // Host header towards the container
+  // The whole value of the Authorization header towards the container ("Bearer ..."), instead of
+  // the client's, when not empty (lepton).
+  base::Secret credential;
 
   friend bool operator==(const Backend&, const Backend&) = default;
 };

@@ -80,14 +80,14 @@ TEST(CheckServingTest, RetryAfterGrowsWithTheWayToReady) {
   EXPECT_GT(wait(Phase::kLoading), wait(Phase::kStarting));
 }
 
-TEST(CheckServingTest, FailedSaysWhyAndWhatToDo) {
+TEST(CheckServingTest, FailedSaysWhy) {
   Service service{.job_id = "job-1", .network_arch = "cosmos-rl", .phase = Phase::kFailed};
   service.reason = "model_load_failed";
-  service.message = "no such file: /models/x.";
+  service.message = "no such file: /models/x. Start it again with another path.";
   EXPECT_EQ(
       base::ToStd(CheckServing(service).message()),
-      "service job-1 (cosmos-rl) is FAILED (model_load_failed): no such file: /models/x. "
-      "Trying again does not help: see tao-inference logs job-1, stop it, and start it again");
+      "service job-1 (cosmos-rl) is FAILED (model_load_failed): no such file: /models/x. Start "
+      "it again with another path. Trying again does not help");
 }
 
 }  // namespace
