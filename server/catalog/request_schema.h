@@ -70,6 +70,13 @@ enum class MediaRule {
   kByModel,  // depends on the model that is loaded
 };
 
+// What message.content of an answer holds.
+enum class AnswerKind {
+  kText,
+  kVideoDataUri,  // data:video/mp4;base64,...: tens of megabytes in one string
+  kByModel,       // text, or what the model gives, as a string
+};
+
 struct ArchConstraints {
   MediaRule media = MediaRule::kByModel;
   bool data_uris = true;            // whether data: URIs are accepted
@@ -77,7 +84,7 @@ struct ArchConstraints {
   std::vector<std::string> videos;
   std::vector<std::string> mime_types;       // of data: URIs
   std::map<std::string, std::string> modes;  // "image" -> "image2world": what a kind of input does
-  std::string answer;  // "text", "video_data_uri" or "by_model": what message.content holds
+  AnswerKind answer = AnswerKind::kByModel;
 };
 
 // An answer of POST /v1/chat/completions that is not a completion, in the order the container
