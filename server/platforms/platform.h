@@ -30,6 +30,9 @@ struct PlatformTraits {
   // The container has a network of its own and always serves 8080 inside it. Otherwise the inner command
   // is given the leased port, and an arch without a port_flag takes 8080 on the host, alone.
   bool own_network = true;
+  // There is no container: the service sees the host's files as they are, and nothing can be mounted
+  // (LaunchContext::host_filesystem).
+  bool host_filesystem = false;
   // The endpoint is a port of this host, from the host's pool (8080 to 8199).
   bool uses_host_port = true;
 };
