@@ -11,12 +11,6 @@ namespace {
 // Names are short; a longer text is no misspelt name, and must not cost quadratic time.
 constexpr size_t kMaxLength = 100;
 
-std::string Folded(std::string_view name) {
-  std::string folded = AsciiLower(name);
-  std::replace(folded.begin(), folded.end(), '-', '_');
-  return folded;
-}
-
 // Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`.
 size_t Edits(std::string_view a, std::string_view b) {
   std::vector<size_t> before_last, last(b.size() + 1), row(b.size() + 1);
@@ -37,14 +31,20 @@ size_t Edits(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::string FoldedName(std::string_view name) {
+  std::string folded = AsciiLower(name);
+  std::replace(folded.begin(), folded.end(), '-', '_');
+  return folded;
+}
+
 std::string ClosestName(std::string_view name, const std::vector<std::string>& known) {
   if (name.empty() || name.size() > kMaxLength) return "";
-  const std::string wanted = Folded(name);
+  const std::string wanted = FoldedName(name);
   size_t fewest = std::max<size_t>(1, name.size() / 3) + 1;
   std::string closest;
   for (const std::string& candidate : known) {
     if (candidate.size() > kMaxLength) continue;
-    const size_t edits = Edits(wanted, Folded(candidate));
+    const size_t edits = Edits(wanted, FoldedName(candidate));
     if (edits >= fewest) continue;
     fewest = edits;
     closest = candidate;

@@ -8,6 +8,9 @@
 
 namespace tao::base {
 
+// `name` as names are compared when `-` and `_`, and letter case, make no difference.
+std::string FoldedName(std::string_view name);
+
 // The one of `known` that `name` most likely means: the fewest edits away, letter case and the
 // difference of `-` and `_` not counted, and at most a third of its length. Empty when none is
 // close.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "server/base/closest_name.h"
 #include "server/base/strings.h"
 #include "server/catalog/names.h"
 
@@ -52,7 +53,7 @@ void ReadOption(Section& item, CommandItem& command) {
   command.kind = CommandItem::Kind::kOption;
   const Placed name = item.Text("option", Need::kRequired);
   if (!name.text.empty() && !IsOptionName(name.text)) {
-    item.AddAt(name, absl::StrFormat("must be lower-case letters, digits and _, but is %s",
+    item.AddAt(name, absl::StrFormat("must be lower-case letters, digits, _ and -, but is %s",
                                      base::Quoted(name.text)));
   }
   command.option = name.text;
@@ -105,7 +106,8 @@ std::string OnceKey(const CommandItem& item) {
     case CommandItem::Kind::kValue:
       return item.value == Value::kCheckpoint ? "value: checkpoint" : "";
     case CommandItem::Kind::kOption:
-      return "option: " + item.option;
+      // Callers may write `-` and `_` for each other (launch/arch_options.h).
+      return "option: " + base::FoldedName(item.option);
     case CommandItem::Kind::kPortFlag:
       return "port_flag";
   }

@@ -32,7 +32,7 @@ bool IsEnvName(std::string_view text) {
   return Consists(text, 128, false, true, "_") && !IsDigit(text[0]);
 }
 
-bool IsOptionName(std::string_view text) { return Consists(text, 64, true, false, "_"); }
+bool IsOptionName(std::string_view text) { return Consists(text, 64, true, false, "_-"); }
 
 bool IsFlag(std::string_view text) {
   return text.size() >= 2 && text[0] == '-' && Consists(text, 128, true, true, "._-");

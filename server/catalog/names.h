@@ -16,7 +16,7 @@ bool IsImageKey(std::string_view text);
 // An environment name in the portable spelling: upper-case letters, digits and `_`, no digit first.
 bool IsEnvName(std::string_view text);
 
-// The name of an `--arch-option`: lower-case letters, digits and `_`.
+// The name of an `--arch-option`: lower-case letters, digits, `_` and `-`.
 bool IsOptionName(std::string_view text);
 
 // A command line flag: begins with `-`, no white space, no `=`.
