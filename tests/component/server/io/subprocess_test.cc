@@ -278,7 +278,7 @@ TEST_F(SubprocessTest, WhatItLeavesInItsGroupEndsWithIt) {
 TEST_F(SubprocessTest, AProcessThatLeftTheGroupDoesNotHoldUsUp) {
   ASSERT_EQ(mkfifo((folder_ + "/up").c_str(), 0600), 0);
   auto options = Bash("setsid sh -c 'echo $$; echo up > up; exec yes' & read < up");
-  options.argv[2] = "cd " + folder_ + " && " + options.argv[2];
+  options.argv[2] = "cd " + folder_ + "; " + options.argv[2];
   const auto result = RunSubprocess(options);
   ASSERT_TRUE(result.ok()) << result.status();
   const pid_t left = std::stoi(result->out);
