@@ -66,6 +66,8 @@ TEST(RequestHead, ViewsFollowABufferThatMovedAwayAndBack) {
     const auto elsewhere = std::make_unique<std::string>(bytes.substr(0, bytes.size() - 3));
     EXPECT_EQ(parser.Parse(*elsewhere), ParseState::kNeedMore);
   }
+  EXPECT_EQ(parser.Parse(std::string_view(bytes).substr(0, bytes.size() - 1)),
+            ParseState::kNeedMore);
   ASSERT_EQ(parser.Parse(bytes), ParseState::kComplete);
   ASSERT_EQ(parser.head().fields.size(), 3u);
   for (const Field& field : parser.head().fields) {
