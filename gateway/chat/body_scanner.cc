@@ -238,6 +238,12 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
   const auto text = [&run](const char* to) {
     return std::string_view(run, static_cast<size_t>(to - run));
   };
+  // The text before the error first, as it would have come in smaller pieces.
+  const auto refuse_after = [&](std::string_view before, const char* wrong,
+                                std::string_view expected) {
+    EmitText(run, before);
+    return error_.ok() ? Refuse(wrong, expected) : wrong;
+  };
   while (true) {
     at = SkipPlain(at, end);
     if (at == end) {
@@ -245,7 +251,9 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
       return at;
     }
     if (*at == '"') return EndString(run, at);
-    if (ByteAt(at) < 0x20) return Refuse(at, "an escape sequence for a control character");
+    if (ByteAt(at) < 0x20) {
+      return refuse_after(text(at), at, "an escape sequence for a control character");
+    }
     if (*at == '\\') {
       EmitText(run, text(at));
       held_ = '\\';
@@ -253,7 +261,7 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
       return at + 1;
     }
     const size_t bytes = CharacterBytes(ByteAt(at));
-    if (bytes == 0) return Refuse(at, "UTF-8");
+    if (bytes == 0) return refuse_after(text(at), at, "UTF-8");
     if (static_cast<size_t>(end - at) < bytes) {
       EmitText(run, text(at));
       held_ = *at;
@@ -261,7 +269,7 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
       return at + 1;
     }
     for (size_t i = 1; i < bytes; ++i) {
-      if (!Continues(ByteAt(at), i, ByteAt(at + i))) return Refuse(at + i, "UTF-8");
+      if (!Continues(ByteAt(at), i, ByteAt(at + i))) return refuse_after(text(at), at + i, "UTF-8");
     }
     at += bytes;
   }

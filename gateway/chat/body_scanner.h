@@ -55,8 +55,8 @@ class BodyScanner {
 
   // The next bytes, split anywhere. Emits every event that they complete; plain string bytes are
   // passed on as pieces of `bytes` itself, without a copy. Errors: bad_request with the byte offset
-  // and what was expected there, or the sink's own error as it is. An error is final: every later
-  // call returns it again.
+  // and what was expected there, after the events of all that stands before it; or the sink's own
+  // error as it is. An error is final: every later call returns it again.
   absl::Status Feed(std::string_view bytes);
 
   // The body has ended. bad_request if the top-level object has not. Call once.
