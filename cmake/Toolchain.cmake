@@ -41,3 +41,14 @@ elseif(TAO_SANITIZER STREQUAL "tsan")
 elseif(TAO_SANITIZER)
   message(FATAL_ERROR "TAO_SANITIZER is \"${TAO_SANITIZER}\"; it must be empty, asan or tsan")
 endif()
+
+# Fuzz targets are built with clang, in a build of their own (preset fuzz): only their libraries compile.
+option(TAO_FUZZ "Build the libFuzzer targets of tests/fuzz (needs clang)" OFF)
+if(TAO_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "TAO_FUZZ needs clang (libFuzzer is its): use the preset fuzz")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()

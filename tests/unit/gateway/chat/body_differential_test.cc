@@ -3,13 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "gateway/chat/routing_keys.h"
 #include "tests/unit/gateway/chat/event_trace.h"
+#include "tests/unit/gateway/chat/json_oracle.h"
 
 namespace tao::chat {
 namespace {
@@ -23,54 +23,6 @@ uint32_t Seed() {
   std::printf("TAO_TEST_SEED=%u\n", seed);
   return seed;
 }
-
-// A number as both parsers can be compared by: its value.
-std::string Value(double number) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.17g", number + 0.0);  // + 0.0: no negative zero
-  return text;
-}
-
-// EventTrace, but for numbers.
-class ValueTrace : public EventTrace {
- public:
-  absl::Status OnNumber(std::string_view text) override {
-    return EventTrace::OnNumber(Value(std::strtod(std::string(text).c_str(), nullptr)));
-  }
-};
-
-// What nlohmann's parser says of a document, told to an EventTrace.
-class Oracle : public nlohmann::json_sax<json> {
- public:
-  bool null() override { return Ok(trace.OnNull()); }
-  bool boolean(bool value) override { return Ok(trace.OnBool(value)); }
-  bool number_integer(number_integer_t value) override {
-    return Number(static_cast<double>(value));
-  }
-  bool number_unsigned(number_unsigned_t value) override {
-    return Number(static_cast<double>(value));
-  }
-  bool number_float(number_float_t value, const string_t&) override { return Number(value); }
-  bool string(string_t& value) override { return Ok(trace.OnStringPiece(value, true)); }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(std::size_t) override { return Ok(trace.OnObjectBegin()); }
-  bool key(string_t& value) override { return Ok(trace.OnKey(value)); }
-  bool end_object() override { return Ok(trace.OnObjectEnd()); }
-  bool start_array(std::size_t) override { return Ok(trace.OnArrayBegin()); }
-  bool end_array() override { return Ok(trace.OnArrayEnd()); }
-  bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
-    // Not a matter of the grammar: nlohmann refuses numbers that a double cannot hold.
-    number_overflow = error.id == 406;
-    return false;
-  }
-
-  EventTrace trace;
-  bool number_overflow = false;
-
- private:
-  static bool Ok(const absl::Status& status) { return status.ok(); }
-  bool Number(double value) { return Ok(trace.OnNumber(Value(value))); }
-};
 
 class Generator {
  public:
@@ -246,38 +198,16 @@ class Generator {
   std::string out_;
 };
 
-struct Verdict {
-  bool valid = false;
-  std::string events;
-};
-
-Verdict Ours(const std::string& body, const std::vector<size_t>& cuts) {
-  ValueTrace trace;
-  BodyScanner scanner(trace);
-  absl::Status status;
-  size_t from = 0;
-  for (size_t i = 0; i <= cuts.size() && status.ok(); ++i) {
-    const size_t to = i < cuts.size() ? cuts[i] : body.size();
-    status = scanner.Feed(std::string_view(body).substr(from, to - from));
-    from = to;
-  }
-  if (status.ok()) status = scanner.Finish();
-  return {status.ok(), trace.text()};
-}
-
 // Fails the test, with the document, where we and nlohmann differ. True if both call it valid.
 bool Compare(const std::string& body, Generator& random) {
-  Oracle oracle;
-  const bool grammatical = json::sax_parse(body, &oracle);
+  const OracleVerdict oracle = AskOracle(body);
   if (oracle.number_overflow) return false;
-  // nlohmann takes any value and skips a byte order mark; we do neither.
-  const bool object = oracle.trace.text().substr(0, 1) == "{";
-  const bool valid = grammatical && object && body.compare(0, 3, "\xef\xbb\xbf") != 0;
-  const Verdict ours = Ours(body, {});
-  const Verdict split = Ours(body, random.Cuts(body.size()));
+  const bool valid = oracle.valid;
+  const ScannerVerdict ours = AskScanner(body, {});
+  const ScannerVerdict split = AskScanner(body, random.Cuts(body.size()));
   EXPECT_EQ(ours.valid, valid) << base::Quoted(body, body.size());
   if (valid) {
-    EXPECT_EQ(ours.events, oracle.trace.text()) << base::Quoted(body, body.size());
+    EXPECT_EQ(ours.events, oracle.events) << base::Quoted(body, body.size());
   }
   EXPECT_EQ(split.valid, ours.valid) << base::Quoted(body, body.size());
   EXPECT_EQ(split.events, ours.events) << base::Quoted(body, body.size());

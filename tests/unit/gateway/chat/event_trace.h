@@ -16,7 +16,10 @@ namespace tao::chat {
 
 class EventTrace : public base::BodySink {
  public:
-  const std::string& text() const { return text_; }
+  // With the beginning of a string that did not end, if there is one.
+  std::string text() const {
+    return string_.empty() ? text_ : text_ + " begun:" + base::Quoted(string_, std::string::npos);
+  }
   const std::vector<std::string>& pieces() const { return pieces_; }
 
   absl::Status OnObjectBegin() override { return Put("{"); }

@@ -334,6 +334,7 @@ TEST_P(BrokenAnswerTest, IsAnErrorAtAnEventBoundary) {
     EXPECT_THAT(std::string(base::ToStd(converted.status.message())),
                 HasSubstr(GetParam().problem));
     EXPECT_FALSE(Receive(converted.stream).done);
+    EXPECT_EQ(converted.stream, Convert(answer).stream) << "what came before must not depend on it";
   }
 }
 
@@ -348,6 +349,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"BadEscape", R"({"choices":[{"message":{"content":"a\xb"}}]})", "expected one of"},
         {"LoneSurrogate", R"({"choices":[{"message":{"content":"a\ud800"}}]})", "surrogate"},
         {"NotUtf8", "{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}", "UTF-8"},
+        {"NotUtf8InAFirstPiece", "{\"choices\":[{\"message\":{\"content\":\"ab\xff\"}}]}", "UTF-8"},
         {"NaN", R"({"choices":[{"logprobs":NaN}]})", "expected a value"},
         {"Trailing", R"({"choices":[{"message":{"content":"a"}}]} x)", "nothing after the object"},
         {"ChoicesTwice", R"({"choices":[{"message":{"content":"a"}}],"choices":[]})",
