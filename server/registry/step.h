@@ -1,11 +1,13 @@
 #pragma once
 
-// The one table of the steps of Start, Stop and the clean-up after FAILED. Each step is journaled before
-// it is done, and each has two fault points, compiled in always: NAME (journaled, not yet done) and
-// NAME.done (done, nothing journaled since). `--fault-point NAME` kills the process there with SIGKILL.
+// The one table of the steps of Start, Stop and the clean-up after FAILED. Each step is journaled
+// before it is done, and each has two fault points, compiled in always: `start.run-container`
+// (journaled, not yet done) and `start.run-container.done` (done, nothing journaled since).
+// `--fault-point NAME` kills the process there with SIGKILL.
 
 #include <absl/status/status.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +15,9 @@
 namespace tao::registry {
 
 enum class Operation { kNone, kStart, kStop, kFail };
-std::string_view ToString(Operation operation);
+std::string_view ToString(Operation operation);  // "none", "start", "stop" or "fail"
+// nullopt when there is no such name.
+std::optional<Operation> OperationNamed(std::string_view name);
 
 enum class Step {
   kNone,
@@ -27,7 +31,7 @@ enum class Step {
   kPublish,        // the registry file carries the entry
   // Stop
   kDrain,            // DRAINING is durable; exchanges in flight may end
-  kSaveLogs,         // the last lines are kept (also after FAILED)
+  kSaveLogs,         // the last lines are kept (after FAILED alone)
   kEndJob,           // the platform is told to stop it
   kRemoveContainer,  // local-docker: what is left is removed
   kRemoveNetwork,    // local-docker: our network, when its last service is gone
@@ -35,20 +39,20 @@ enum class Step {
   kRelease,          // port and GPU are free again
 };
 
-struct StepRule {
-  Step step;
-  std::string_view name;  // e.g. "run-container"; also the name of its first fault point
-};
-const std::vector<StepRule>& StepRules();
-std::string_view ToString(Step step);
-// kNone when there is no such name.
-Step StepNamed(std::string_view name);
+std::string_view ToString(Step step);  // "run-container", ...; "none"
+// nullopt when there is no such name.
+std::optional<Step> StepNamed(std::string_view name);
+
+// The steps of `operation` in the order they are done; each platform leaves out what it has no use
+// for. Steps that are not listed are refused by the journal.
+const std::vector<Step>& StepsOf(Operation operation);
+bool HasStep(Operation operation, Step step);
 
 // Every name that --fault-point accepts, in the table's order.
 std::vector<std::string> FaultPointNames();
 // Arms one; InvalidArgument lists the names. Call before the first thread starts.
 absl::Status ArmFaultPoint(std::string_view name);
 // Called by the journal: kills this process with SIGKILL if the armed point is this one.
-void HitFaultPoint(Step step, bool done);
+void HitFaultPoint(Operation operation, Step step, bool done);
 
 }  // namespace tao::registry

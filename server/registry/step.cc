@@ -1,0 +1,158 @@
+#include "server/registry/step.h"
+
+#include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include <csignal>
+
+#include "server/base/strings.h"
+
+namespace tao::registry {
+namespace {
+
+struct StepName {
+  Step step;
+  std::string_view name;
+};
+
+constexpr StepName kStepNames[] = {
+    {Step::kNone, "none"},
+    {Step::kAccept, "accept"},
+    {Step::kPullImage, "pull-image"},
+    {Step::kCreateNetwork, "create-network"},
+    {Step::kRunContainer, "run-container"},
+    {Step::kSpawnProcess, "spawn-process"},
+    {Step::kConfirm, "confirm"},
+    {Step::kPublish, "publish"},
+    {Step::kDrain, "drain"},
+    {Step::kSaveLogs, "save-logs"},
+    {Step::kEndJob, "end-job"},
+    {Step::kRemoveContainer, "remove-container"},
+    {Step::kRemoveNetwork, "remove-network"},
+    {Step::kUnpublish, "unpublish"},
+    {Step::kRelease, "release"},
+};
+
+constexpr Operation kOperations[] = {Operation::kNone, Operation::kStart, Operation::kStop,
+                                     Operation::kFail};
+
+struct FaultPoint {
+  Operation operation = Operation::kNone;
+  Step step = Step::kNone;
+  bool done = false;
+  friend bool operator==(const FaultPoint&, const FaultPoint&) = default;
+};
+
+// Written once, before the first thread.
+FaultPoint armed_point;
+
+std::string NameOf(const FaultPoint& point) {
+  return absl::StrFormat("%s.%s%s", ToString(point.operation), ToString(point.step),
+                         point.done ? ".done" : "");
+}
+
+std::vector<FaultPoint> AllFaultPoints() {
+  std::vector<FaultPoint> points;
+  for (const Operation operation : kOperations) {
+    for (const Step step : StepsOf(operation)) {
+      points.push_back({operation, step, /*done=*/false});
+      points.push_back({operation, step, /*done=*/true});
+    }
+  }
+  return points;
+}
+
+}  // namespace
+
+std::string_view ToString(Operation operation) {
+  switch (operation) {
+    case Operation::kNone:
+      return "none";
+    case Operation::kStart:
+      return "start";
+    case Operation::kStop:
+      return "stop";
+    case Operation::kFail:
+      return "fail";
+  }
+  return "unknown";
+}
+
+std::optional<Operation> OperationNamed(std::string_view name) {
+  for (const Operation operation : kOperations) {
+    if (ToString(operation) == name) return operation;
+  }
+  return std::nullopt;
+}
+
+std::string_view ToString(Step step) {
+  for (const StepName& row : kStepNames) {
+    if (row.step == step) return row.name;
+  }
+  return "unknown";
+}
+
+std::optional<Step> StepNamed(std::string_view name) {
+  for (const StepName& row : kStepNames) {
+    if (row.name == name) return row.step;
+  }
+  return std::nullopt;
+}
+
+const std::vector<Step>& StepsOf(Operation operation) {
+  static const auto* const none = new std::vector<Step>;
+  static const auto* const start = new std::vector<Step>{
+      Step::kAccept,       Step::kPullImage, Step::kCreateNetwork, Step::kRunContainer,
+      Step::kSpawnProcess, Step::kConfirm,   Step::kPublish,
+  };
+  static const auto* const stop = new std::vector<Step>{
+      Step::kDrain,         Step::kEndJob,    Step::kRemoveContainer,
+      Step::kRemoveNetwork, Step::kUnpublish, Step::kRelease,
+  };
+  static const auto* const fail = new std::vector<Step>{
+      Step::kSaveLogs,      Step::kEndJob,    Step::kRemoveContainer,
+      Step::kRemoveNetwork, Step::kUnpublish, Step::kRelease,
+  };
+  switch (operation) {
+    case Operation::kNone:
+      return *none;
+    case Operation::kStart:
+      return *start;
+    case Operation::kStop:
+      return *stop;
+    case Operation::kFail:
+      return *fail;
+  }
+  return *none;
+}
+
+bool HasStep(Operation operation, Step step) {
+  for (const Step known : StepsOf(operation)) {
+    if (known == step) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> FaultPointNames() {
+  std::vector<std::string> names;
+  for (const FaultPoint& point : AllFaultPoints()) names.push_back(NameOf(point));
+  return names;
+}
+
+absl::Status ArmFaultPoint(std::string_view name) {
+  for (const FaultPoint& point : AllFaultPoints()) {
+    if (NameOf(point) != name) continue;
+    armed_point = point;
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrFormat("fault point %s does not exist; choose one of: %s", base::Quoted(name),
+                      absl::StrJoin(FaultPointNames(), ", ")));
+}
+
+void HitFaultPoint(Operation operation, Step step, bool done) {
+  if (step == Step::kNone || armed_point != FaultPoint{operation, step, done}) return;
+  raise(SIGKILL);
+}
+
+}  // namespace tao::registry
