@@ -32,9 +32,10 @@ struct ServiceRecord {
   std::string job_id;
   std::string network_arch;
   std::string platform;
-  bool foreign = false;             // an entry of another tool: we route to it, and did not start it
-  std::string request_id;           // of Start; empty: none
-  std::string request_fingerprint;  // of Start's parameters: the same request_id with others is refused
+  bool foreign = false;    // an entry of another tool: we route to it, and did not start it
+  std::string request_id;  // of Start; empty: none
+  std::string
+      request_fingerprint;  // of Start's parameters: the same request_id with others is refused
   std::string image;
   std::string model_path;
   std::string model_path_kind;  // "file" or "folder"
@@ -53,24 +54,31 @@ struct ServiceRecord {
   std::string host_url;    // "http://localhost:8081"
   std::string docker_url;  // "http://JOB_ID:8080", container platforms only
   std::string platform_job_id, slurm_node, instance_id;
+  // The registry file carries it: set by the journal together with kPublish, cleared with
+  // kUnpublish.
+  bool published = false;
 
   // Life.
   routing::Phase phase = routing::Phase::kLaunching;
-  std::string reason;   // stable word: the container's (model_loading), or ours (exited, start_timeout)
+  std::string
+      reason;  // stable word: the container's (model_loading), or ours (exited, start_timeout)
   std::string message;  // for people, with what to do next when it is FAILED
   Progress progress;
   absl::Time phase_since = absl::InfinitePast();
-  absl::Time started_at = absl::InfinitePast();        // the platform confirmed that it runs
-  absl::Time progress_since = absl::InfinitePast();    // last change of phase or progress, from STARTING on
-  absl::Time ready_at = absl::InfiniteFuture();        // first READY; durable: it ends the start-up limits
-  absl::Time ended_at = absl::InfiniteFuture();        // FAILED or STOPPED
-  std::vector<std::string> last_log_lines;             // of a FAILED service, secrets redacted
+  absl::Time started_at = absl::InfinitePast();  // the platform confirmed that it runs
+  absl::Time progress_since =
+      absl::InfinitePast();  // last change of phase or progress, from STARTING on
+  absl::Time ready_at =
+      absl::InfiniteFuture();  // first READY; durable: it ends the start-up limits
+  absl::Time ended_at = absl::InfiniteFuture();  // FAILED or STOPPED
+  std::vector<std::string> last_log_lines;       // of a FAILED service, secrets redacted
 
   JournalEntry journal;
   // The driver's own: what it needs to find and stop the job again (pids, tunnel ports, names).
   std::map<std::string, std::string> driver_state;
 
-  // Grows with every change; WatchReadiness and the route table order by it.
+  // Grows with every change; WatchReadiness and the route table order by it. Counted anew by each
+  // process, and not in the state directory.
   uint64_t revision = 0;
 };
 

@@ -5,7 +5,8 @@
 //   daemon-id             a UUID; containers carry it as the label tao-daemon
 //   services/JOB_ID.json  ServiceRecord, replaced atomically (temporary file, fsync, rename, fsync)
 //   jobs/JOB_ID/          the drivers' files (local-process: logs, pid, exit status)
-// Folders are 0700, files 0600. Thread-safe.
+// Folders are 0700, files 0600. Thread-safe; calls for one job_id must not overlap (the registry
+// sees to that), calls for different ones run side by side.
 
 #include <absl/status/statusor.h>
 
@@ -19,8 +20,10 @@ namespace tao::registry {
 
 class StateDirectory {
  public:
-  // Creates what is missing and takes the lock. FailedPrecondition when another daemon holds it (with
-  // its pid), when it is a symlink, or belongs to another user.
+  // Creates what is missing, takes the lock, and removes what a writer that was killed left half
+  // written. FailedPrecondition when another daemon holds it (with its pid), when it is a symlink,
+  // belongs to another user or can be written to by others. A folder that others may read is made
+  // 0700.
   static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& path);
   ~StateDirectory();  // gives the lock back
 
@@ -36,6 +39,8 @@ class StateDirectory {
     std::vector<ServiceRecord> records;
     std::vector<std::string> broken;  // files kept aside as *.broken, each with what is wrong
   };
+  // FailedPrecondition when a record was written by a program with another schema: nothing may be
+  // started on half of the truth. The same for what cannot be read.
   absl::StatusOr<Loaded> LoadAll();
 
  private:
