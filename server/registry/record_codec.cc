@@ -195,6 +195,7 @@ std::string PrintRecord(const ServiceRecord& record) {
   json["phase_since"] = TimeText(record.phase_since);
   json["started_at"] = TimeText(record.started_at);
   json["progress_since"] = TimeText(record.progress_since);
+  json["ready_at"] = TimeText(record.ready_at);
   json["ended_at"] = TimeText(record.ended_at);
   json["last_log_lines"] = record.last_log_lines;
   json["journal"] = JournalJson(record.journal);
@@ -239,6 +240,7 @@ absl::StatusOr<ServiceRecord> ParseRecord(std::string_view text) {
   reader.Read("phase_since", record.phase_since);
   reader.Read("started_at", record.started_at);
   reader.Read("progress_since", record.progress_since);
+  reader.Read("ready_at", record.ready_at);
   reader.Read("ended_at", record.ended_at);
   reader.Read("last_log_lines", record.last_log_lines);
   reader.Read("driver_state", record.driver_state);

@@ -68,8 +68,7 @@ struct ServiceRecord {
   absl::Time started_at = absl::InfinitePast();  // the platform confirmed that it runs
   absl::Time progress_since =
       absl::InfinitePast();  // last change of phase or progress, from STARTING on
-  absl::Time ready_at =
-      absl::InfiniteFuture();  // first READY; durable: it ends the start-up limits
+  absl::Time ready_at = absl::InfiniteFuture();  // first READY: ends the start-up limits
   absl::Time ended_at = absl::InfiniteFuture();  // FAILED or STOPPED
   std::vector<std::string> last_log_lines;       // of a FAILED service, secrets redacted
 

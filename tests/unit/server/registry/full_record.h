@@ -38,6 +38,7 @@ inline ServiceRecord FullRecord() {
   record.phase_since = start + absl::Nanoseconds(123'456'789);
   record.started_at = start + absl::Seconds(2);
   record.progress_since = start + absl::Seconds(3);
+  record.ready_at = start + absl::Seconds(4);
   record.ended_at = start + absl::Hours(1);
   record.last_log_lines = {"Traceback", "\tKeyError: 'x'"};
   record.journal = {.operation = Operation::kStop, .step = Step::kEndJob, .done = true};

@@ -46,6 +46,7 @@ TEST(RecordCodecTest, EveryFieldComesBack) {
   EXPECT_EQ(got->phase_since, want.phase_since);
   EXPECT_EQ(got->started_at, want.started_at);
   EXPECT_EQ(got->progress_since, want.progress_since);
+  EXPECT_EQ(got->ready_at, want.ready_at);
   EXPECT_EQ(got->ended_at, want.ended_at);
   EXPECT_EQ(got->last_log_lines, want.last_log_lines);
   EXPECT_EQ(got->journal.operation, want.journal.operation);
@@ -61,6 +62,7 @@ TEST(RecordCodecTest, EveryFieldHasItsDefaultBack) {
   const absl::StatusOr<ServiceRecord> got = ParseRecord(PrintRecord(record));
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->started_at, absl::InfinitePast());
+  EXPECT_EQ(got->ready_at, absl::InfiniteFuture());
   EXPECT_EQ(got->ended_at, absl::InfiniteFuture());
   EXPECT_EQ(got->journal.operation, Operation::kNone);
   EXPECT_EQ(PrintRecord(*got), PrintRecord(record));
