@@ -2,8 +2,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include "gateway/chat/json_text.h"
 #include "server/base/errors.h"
-#include "server/base/status.h"
 
 namespace tao::chat {
 namespace {
@@ -15,89 +15,6 @@ unsigned char ByteAt(const char* at) { return static_cast<unsigned char>(*at); }
 const char* SkipPlain(const char* at, const char* end) {
   while (at != end && ByteAt(at) >= 0x20 && ByteAt(at) < 0x80 && *at != '"' && *at != '\\') ++at;
   return at;
-}
-
-// Bytes of the UTF-8 character that begins with `lead` (RFC 3629 section 4); 0 if none does.
-size_t CharacterBytes(unsigned char lead) {
-  if (lead >= 0xc2 && lead <= 0xdf) return 2;
-  if (lead >= 0xe0 && lead <= 0xef) return 3;
-  if (lead >= 0xf0 && lead <= 0xf4) return 4;
-  return 0;
-}
-
-// Whether `byte` may stand at `index` (from 1) of the character: no overlong forms, no surrogates,
-// nothing above U+10FFFF, all of which the second byte decides.
-bool Continues(unsigned char lead, size_t index, unsigned char byte) {
-  if (index == 1) {
-    if (lead == 0xe0) return byte >= 0xa0 && byte <= 0xbf;
-    if (lead == 0xed) return byte >= 0x80 && byte <= 0x9f;
-    if (lead == 0xf0) return byte >= 0x90 && byte <= 0xbf;
-    if (lead == 0xf4) return byte >= 0x80 && byte <= 0x8f;
-  }
-  return byte >= 0x80 && byte <= 0xbf;
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-// The code unit of the \uXXXX at `escape`, whose digits have been checked.
-uint32_t CodeUnit(std::string_view escape) {
-  uint32_t unit = 0;
-  for (size_t i = 2; i < 6; ++i) unit = unit << 4 | static_cast<uint32_t>(HexDigit(escape[i]));
-  return unit;
-}
-
-bool IsHighSurrogate(uint32_t unit) { return unit >= 0xd800 && unit <= 0xdbff; }
-bool IsLowSurrogate(uint32_t unit) { return unit >= 0xdc00 && unit <= 0xdfff; }
-
-void AppendUtf8(std::string& out, uint32_t code) {
-  const auto put = [&out](uint32_t byte) { out += static_cast<char>(byte); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0 | code >> 6);
-    put(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    put(0xe0 | code >> 12);
-    put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
-  } else {
-    put(0xf0 | code >> 18);
-    put(0x80 | (code >> 12 & 0x3f));
-    put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
-  }
-}
-
-// What a whole escape sequence means, in UTF-8.
-std::string Decoded(std::string_view escape) {
-  switch (escape[1]) {
-    case 'b':
-      return "\b";
-    case 'f':
-      return "\f";
-    case 'n':
-      return "\n";
-    case 'r':
-      return "\r";
-    case 't':
-      return "\t";
-    case 'u': {
-      uint32_t code = CodeUnit(escape);
-      if (IsHighSurrogate(code)) {
-        code = 0x10000 + ((code - 0xd800) << 10) + (CodeUnit(escape.substr(6)) - 0xdc00);
-      }
-      std::string out;
-      AppendUtf8(out, code);
-      return out;
-    }
-    default:
-      return std::string(1, escape[1]);
-  }
 }
 
 std::string Shown(const char* at) {
@@ -260,7 +177,7 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
       state_ = State::kEscape;
       return at + 1;
     }
-    const size_t bytes = CharacterBytes(ByteAt(at));
+    const size_t bytes = Utf8Bytes(ByteAt(at));
     if (bytes == 0) return refuse_after(text(at), at, "UTF-8");
     if (static_cast<size_t>(end - at) < bytes) {
       EmitText(run, text(at));
@@ -269,7 +186,8 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
       return at + 1;
     }
     for (size_t i = 1; i < bytes; ++i) {
-      if (!Continues(ByteAt(at), i, ByteAt(at + i))) return refuse_after(text(at), at + i, "UTF-8");
+      if (!ContinuesUtf8(ByteAt(at), i, ByteAt(at + i)))
+        return refuse_after(text(at), at + i, "UTF-8");
     }
     at += bytes;
   }
@@ -277,9 +195,9 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
 
 const char* BodyScanner::ReadCharacter(const char* at) {
   const auto lead = static_cast<unsigned char>(held_[0]);
-  if (!Continues(lead, held_.size(), ByteAt(at))) return Refuse(at, "UTF-8");
+  if (!ContinuesUtf8(lead, held_.size(), ByteAt(at))) return Refuse(at, "UTF-8");
   held_ += *at;
-  if (held_.size() == CharacterBytes(lead)) {
+  if (held_.size() == Utf8Bytes(lead)) {
     state_ = State::kString;
     EmitText(at, held_);
   }
@@ -301,12 +219,12 @@ const char* BodyScanner::ReadEscape(const char* at) {
   held_ += *at;
   bool whole = held_.size() == 2 && *at != 'u';
   if (held_.size() == 6) {
-    const uint32_t unit = CodeUnit(held_);
+    const uint32_t unit = EscapedUnit(held_);
     if (IsLowSurrogate(unit))
       return Refuse(at, "the first half of a surrogate pair before this one");
     whole = !IsHighSurrogate(unit);
   } else if (held_.size() == 12) {
-    if (!IsLowSurrogate(CodeUnit(std::string_view(held_).substr(6)))) {
+    if (!IsLowSurrogate(EscapedUnit(std::string_view(held_).substr(6)))) {
       return Refuse(at, "the second half of a surrogate pair");
     }
     whole = true;
@@ -314,7 +232,7 @@ const char* BodyScanner::ReadEscape(const char* at) {
   if (whole) {
     state_ = State::kString;
     const bool raw = options_.string_form == StringForm::kRaw && !in_key_;
-    EmitText(at, raw ? held_ : Decoded(held_));
+    EmitText(at, raw ? held_ : DecodedEscape(held_));
   }
   return at + 1;
 }
@@ -447,51 +365,6 @@ const char* BodyScanner::Refuse(const char* at, std::string_view expected) {
       absl::StrFormat("%s is not valid JSON: at byte %d expected %s, found %s", options_.subject,
                       offset_ + static_cast<uint64_t>(at - feed_), expected, Shown(at)));
   return at;
-}
-
-absl::Status BodyTee::OnObjectBegin() {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnObjectBegin());
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnObjectEnd() {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnObjectEnd());
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnArrayBegin() {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnArrayBegin());
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnArrayEnd() {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnArrayEnd());
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnKey(std::string_view key) {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnKey(key));
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnStringPiece(std::string_view piece, bool last) {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnStringPiece(piece, last));
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnNumber(std::string_view text) {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnNumber(text));
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnBool(bool value) {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnBool(value));
-  return absl::OkStatus();
-}
-
-absl::Status BodyTee::OnNull() {
-  for (base::BodySink* sink : sinks_) RETURN_IF_ERROR(sink->OnNull());
-  return absl::OkStatus();
 }
 
 }  // namespace tao::chat

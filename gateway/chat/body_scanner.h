@@ -22,7 +22,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "server/base/body_sink.h"
 
@@ -119,26 +118,6 @@ class BodyScanner {
   size_t literal_read_ = 0;     // bytes of it that have come
   const char* feed_ = nullptr;  // what offset_ stands for
   uint64_t offset_ = 0;
-};
-
-// Passes every event to several sinks, in their order; the first error ends the scan.
-class BodyTee : public base::BodySink {
- public:
-  // The sinks must outlive the tee.
-  explicit BodyTee(std::vector<base::BodySink*> sinks) : sinks_(std::move(sinks)) {}
-
-  absl::Status OnObjectBegin() override;
-  absl::Status OnObjectEnd() override;
-  absl::Status OnArrayBegin() override;
-  absl::Status OnArrayEnd() override;
-  absl::Status OnKey(std::string_view key) override;
-  absl::Status OnStringPiece(std::string_view piece, bool last) override;
-  absl::Status OnNumber(std::string_view text) override;
-  absl::Status OnBool(bool value) override;
-  absl::Status OnNull() override;
-
- private:
-  std::vector<base::BodySink*> sinks_;
 };
 
 }  // namespace tao::chat

@@ -2,17 +2,21 @@
 
 #include <absl/strings/str_format.h>
 
-#include "server/base/strings.h"
+#include "gateway/chat/json_text.h"
 
 namespace tao::chat {
 namespace {
 
 // Bytes of the well-formed UTF-8 character at the front of `text`; 0 if there is none.
 size_t LeadingCharacter(std::string_view text) {
-  for (size_t bytes = 1; bytes <= 4 && bytes <= text.size(); ++bytes) {
-    if (base::IsValidUtf8(text.substr(0, bytes))) return bytes;
+  const auto lead = static_cast<unsigned char>(text.front());
+  if (lead < 0x80) return 1;
+  const size_t bytes = Utf8Bytes(lead);
+  if (bytes > text.size()) return 0;
+  for (size_t i = 1; i < bytes; ++i) {
+    if (!ContinuesUtf8(lead, i, static_cast<unsigned char>(text[i]))) return 0;
   }
-  return 0;
+  return bytes;
 }
 
 void AppendEscaped(std::string& out, char c) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "gateway/chat/body_tee.h"
 #include "server/base/errors.h"
 #include "tests/unit/gateway/chat/event_trace.h"
 
