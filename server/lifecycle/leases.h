@@ -1,0 +1,58 @@
+#pragma once
+
+// Who holds which port of this host, and which GPU. In memory; the records in the state directory
+// are what lasts, and Restore makes the leases again from them. A service has one port at most.
+// Thread-safe: many starts at once get different ports and GPUs.
+
+#include <absl/status/statusor.h>
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/base/mutex.h"
+#include "server/launch/launch_plan.h"
+#include "server/lifecycle/port_choice.h"
+#include "server/registry/service_record.h"
+
+namespace tao::lifecycle {
+
+class Leases {
+ public:
+  // The ports of this host that entries of other tools hold (RegistryFileSync::ForeignPorts). Asked
+  // at each AcquirePort, without the leases' lock. May be null: none.
+  using ForeignPorts = std::function<std::set<int>()>;
+  explicit Leases(ForeignPorts foreign_ports) : foreign_ports_(std::move(foreign_ports)) {}
+
+  // Holds what `records` hold, foreign ones aside. Call once, before the first Acquire.
+  void Restore(const std::vector<registry::ServiceRecord>& records);
+
+  // The lowest port of `wish` that nobody holds and that is not in `refused` (the platform said
+  // that somebody else has it). It takes the place of the port that `job_id` held. On an error that
+  // one stays. ResourceExhausted: none is free; says who holds the port where there was only one to
+  // choose.
+  absl::StatusOr<int> AcquirePort(std::string_view job_id, const PortWish& wish,
+                                  const std::set<int>& refused);
+
+  // GPUs out of `candidates` (what the platform has, in its order): those that `request` names, or
+  // the first `request.count` free ones. Empty for GpuMode::kNone. All or nothing.
+  // ResourceExhausted: says who holds them. FailedPrecondition: the platform has no such GPU, or
+  // fewer.
+  absl::StatusOr<std::vector<std::string>> AcquireGpus(std::string_view job_id,
+                                                       const launch::GpuRequest& request,
+                                                       const std::vector<std::string>& candidates);
+
+  // Everything that `job_id` holds; nothing is fine.
+  void Release(std::string_view job_id);
+
+ private:
+  const ForeignPorts foreign_ports_;
+  base::Mutex mutex_;
+  std::map<int, std::string> ports_ ABSL_GUARDED_BY(mutex_);         // port -> job_id
+  std::map<std::string, std::string> gpus_ ABSL_GUARDED_BY(mutex_);  // GPU id -> job_id
+};
+
+}  // namespace tao::lifecycle

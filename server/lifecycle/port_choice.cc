@@ -1,0 +1,18 @@
+#include "server/lifecycle/port_choice.h"
+
+namespace tao::lifecycle {
+
+PortWish PortWishFor(bool own_network, bool has_port_flag) {
+  if (own_network) return {.first = kFirstPort, .last = kLastPort};
+  if (has_port_flag) return {.first = kFirstPort + 1, .last = kLastPort};
+  return {.first = kFirstPort, .last = kFirstPort};
+}
+
+std::optional<int> LowestFreePort(const PortWish& wish, const std::set<int>& used) {
+  for (int port = wish.first; port <= wish.last; ++port) {
+    if (!used.contains(port)) return port;
+  }
+  return std::nullopt;
+}
+
+}  // namespace tao::lifecycle
