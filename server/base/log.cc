@@ -66,8 +66,10 @@ void ConfigureLog(LogLevel lowest, LogFormat format) {
   }
 }
 
+bool LogEnabled(LogLevel level) { return Logger().should_log(ToSpdlog(level)); }
+
 void Log(LogLevel level, std::string_view component, std::string_view message, LogFields fields) {
-  if (!Logger().should_log(ToSpdlog(level))) return;
+  if (!LogEnabled(level)) return;
   std::string line = log_format == LogFormat::kJson ? JsonMembers(component, message, fields)
                                                     : TextLine(component, message, fields);
   Logger().log(ToSpdlog(level), Redact(std::move(line)));

@@ -17,6 +17,9 @@ enum class LogFormat { kText, kJson };
 // Call before the first thread starts. The default is kInfo as kText.
 void ConfigureLog(LogLevel lowest, LogFormat format);
 
+// Whether a line of this level would be written: ask before collecting fields on a busy path.
+bool LogEnabled(LogLevel level);
+
 using LogFields = std::initializer_list<std::pair<std::string_view, std::string>>;
 
 // Log(LogLevel::kInfo, "lifecycle", "service is ready", {{"job_id", job_id}});
