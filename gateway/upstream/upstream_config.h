@@ -1,0 +1,28 @@
+#pragma once
+
+// How long a backend may take, and how many idle connections to it are kept. Part of
+// GatewayConfig.
+
+#include <absl/time/time.h>
+
+#include <cstddef>
+
+namespace tao::upstream {
+
+struct UpstreamConfig {
+  // Until the TCP connection stands, name lookup included.
+  absl::Duration connect_timeout = absl::Seconds(5);
+  // From the last byte of the request to the complete head of the answer. A container that does
+  // not stream says nothing until the whole answer is there: a video takes many minutes.
+  absl::Duration first_byte_timeout = absl::Minutes(30);
+  // Between two reads of an answer that has begun, and the longest wait of a write that the backend
+  // does not take.
+  absl::Duration between_bytes_timeout = absl::Minutes(5);
+  // How long an unused connection is kept. Must be less than the backends' own limit (uvicorn: 5
+  // s), or requests are lost in connections that they close at that moment.
+  absl::Duration idle_timeout = absl::Seconds(3);
+  // Unused connections kept for one service by one worker.
+  size_t max_idle_per_service = 32;
+};
+
+}  // namespace tao::upstream
