@@ -1,0 +1,234 @@
+#include "gateway/exchange.h"
+
+#include <absl/strings/str_format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <utility>
+
+#include "gateway/http_error.h"
+#include "gateway/worker.h"
+#include "server/base/errors.h"
+#include "server/routing/resolver.h"
+
+namespace tao::gateway {
+
+namespace net = transport::net;
+
+using base::ErrorToken;
+using transport::BodyPiece;
+using transport::Task;
+
+namespace {
+
+// A body up to this size is read to its end before its service hears of it: a bad one then touches
+// no backend, and a good one goes out in one write with its head.
+constexpr size_t kHoldBytes = 64 * 1024;
+
+absl::Status HeldTooLong(size_t limit) {
+  return base::TokenError(
+      ErrorToken::kBodyTooLarge,
+      absl::StrFormat("the first %d bytes of the body hold no `model`, and no more of it is kept "
+                      "while the service is not known; name the service by the header X-TAO-Job-ID "
+                      "or X-TAO-Network-Arch, or by the path /services/{job_id}/v1/...",
+                      limit),
+      {.param = "model"});
+}
+
+bool IsUpstreamFailure(const absl::Status& status) {
+  const std::optional<ErrorToken> token = base::TokenOf(status);
+  return token == ErrorToken::kUpstreamConnect || token == ErrorToken::kUpstreamReset ||
+         token == ErrorToken::kUpstreamTimeout || token == ErrorToken::kModelNotReady;
+}
+
+bool IsTimeout(const absl::Status& status) {
+  return base::TokenOf(status) == ErrorToken::kUpstreamTimeout;
+}
+
+}  // namespace
+
+Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request)
+    : worker_(worker),
+      client_(client),
+      request_(std::move(request)),
+      snapshot_(worker.routing()),
+      routing_(*snapshot_->table, request_.selector),
+      body_(client, routing_, worker.config().max_body_bytes, request_.body_length),
+      upload_ended_(worker.io().get_executor()) {
+  worker_.Register(this);
+}
+
+Exchange::~Exchange() {
+  worker_.Unregister(this);
+  if (counted_ != nullptr) counted_->End(worker_.index());
+}
+
+Task<absl::Status> Exchange::Run() {
+  absl::Status status = body_.CheckLength();
+  if (status.ok()) status = routing_.OnHead();
+  if (status.ok()) status = co_await HoldBody();
+  if (status.ok()) status = CheckService();
+  if (status.ok()) status = co_await SendRequest();
+  if (status.ok()) {
+    relay_.emplace(*upstream_, client_, *service(), routing_.keys(), request_.forward.request_id,
+                   request_.may_translate);
+    status = co_await relay_->Run();
+  }
+  status = Reason(std::move(status));
+  Report(status);
+  answer_begun_ = relay_.has_value() && relay_->begun();
+  if (!status.ok() && answer_begun_) {
+    upstream_->Abort();
+    answer_begun_ = !client_.WithdrawAnswer();
+    if (answer_begun_) co_await client_.FailAnswer(status, relay_->between_events());
+  }
+  co_await EndUpload();
+  Recycle();
+  co_return status;
+}
+
+// Reads the body until it is whole, or until it is long and its service is known: the rest then
+// passes through without being kept.
+Task<absl::Status> Exchange::HoldBody() {
+  const bool is_long =
+      request_.waits_for_continue || !body_.length().has_value() || *body_.length() > kHoldBytes;
+  if (is_long && service() != nullptr) {
+    // Spare the client the sending.
+    absl::Status serving = routing::CheckServing(*service());
+    if (!serving.ok()) co_return serving;
+  }
+  while (!body_.done() && (service() == nullptr || held_.size() < kHoldBytes)) {
+    BodyPiece piece;
+    absl::Status status = co_await body_.Next(&piece);
+    if (!status.ok()) co_return status;
+    if (held_.empty() && piece.last) {
+      beginning_ = piece.data;
+      co_return absl::OkStatus();
+    }
+    held_.append(piece.data);
+    if (service() == nullptr && held_.size() > worker_.config().max_held_body_bytes) {
+      co_return HeldTooLong(worker_.config().max_held_body_bytes);
+    }
+  }
+  beginning_ = held_;
+  co_return absl::OkStatus();
+}
+
+absl::Status Exchange::CheckService() const {
+  if (!cancelled_.ok()) return cancelled_;
+  // By the newest table: while the body was read the service may have begun to stop, and Stop
+  // counts on it that nothing new is sent then.
+  const routing::Service* const now = worker_.routing()->table->Find(service()->job_id);
+  if (now != nullptr) return routing::CheckServing(*now);
+  return base::TokenError(
+      ErrorToken::kServiceDraining,
+      absl::StrFormat("service %s was stopped while the request was read", service()->job_id));
+}
+
+// Sends the head and what is held of the body, in one write, and lets the rest of the body follow
+// while the answer is awaited.
+Task<absl::Status> Exchange::SendRequest() {
+  routing_.Commit();
+  counted_ = worker_.routing()->counts.at(service()->job_id);  // CheckService has found it there
+  counted_->Begin(worker_.index());
+  const std::optional<uint64_t> length =
+      body_.done() ? std::optional<uint64_t>(beginning_.size()) : body_.length();
+  std::string head;
+  if (!upstream::AppendRequestHead(head, request_.forward, service()->backend, length)) {
+    co_return absl::InternalError(absl::StrFormat(
+        "service %s: its address or credential holds bytes that HTTP cannot carry; check its entry "
+        "in the registry file",
+        service()->job_id));
+  }
+  coder_ = upstream::BodyCoder(!length.has_value());
+  const BodyPiece beginning{beginning_, body_.done()};
+  const transport::Gather text = coder_.Encode(beginning, head);
+
+  bool try_again = true;
+  while (try_again) {
+    absl::Status connected = co_await Connect();
+    if (!connected.ok()) co_return connected;
+    bool accepted_nothing = false;
+    const absl::Status sent = co_await upstream_->Send(text, &accepted_nothing);
+    if (!cancelled_.ok()) co_return cancelled_;
+    // A connection that broke while it idled has carried nothing: another one may be tried. Once
+    // the kernel took a byte the backend may have seen it, and a POST is not sent twice (RFC 9110
+    // section 9.2.2); its answer may even be there already, so ReadHead tells what became of it.
+    try_again = !sent.ok() && upstream_->was_used() && accepted_nothing;
+    if (IsTimeout(sent)) co_return sent;
+  }
+  if (!body_.done()) {
+    uploading_ = true;
+    net::co_spawn(worker_.io(), Upload(), net::detached);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Exchange::Connect() {
+  if (!cancelled_.ok()) co_return cancelled_;
+  upstream_ = worker_.pool().Take(*service());
+  if (upstream_ != nullptr) co_return absl::OkStatus();
+  upstream_ = std::make_unique<upstream::UpstreamConnection>(worker_.io(), worker_.wheel(),
+                                                             worker_.config().upstream, *service());
+  co_return co_await upstream_->Connect();
+}
+
+// Passes on the rest of the body, each piece after it was judged.
+Task<void> Exchange::Upload() {
+  absl::Status sent;
+  while (!body_.done() && sent.ok()) {
+    BodyPiece piece;
+    absl::Status judged = co_await body_.Next(&piece);
+    if (!judged.ok()) {
+      upload_error_ = std::move(judged);
+      upstream_->Abort();  // it has no whole request, and must never get one
+      break;
+    }
+    // A reset shows to whoever reads the answer, which may have come early.
+    sent = co_await upstream_->Send(coder_.Encode(piece));
+    if (IsTimeout(sent)) {
+      upload_error_ = sent;
+      upstream_->Abort();
+    }
+  }
+  upload_ended_.Set();
+}
+
+// The answer is over. A backend that answered before it had the whole request does not want the
+// rest.
+Task<void> Exchange::EndUpload() {
+  if (!uploading_) co_return;
+  if (!upload_ended_.is_set()) {
+    upstream_->Abort();
+    client_.Interrupt();
+  }
+  co_await upload_ended_.Wait();
+}
+
+void Exchange::Cancel(absl::Status why) {
+  if (!cancelled_.ok()) return;
+  cancelled_ = std::move(why);
+  if (upstream_ != nullptr) upstream_->Abort();
+  client_.Interrupt();
+}
+
+// Why the exchange ended as `status` says: what broke off a read may have been ourselves.
+absl::Status Exchange::Reason(absl::Status status) const {
+  if (status.ok()) return status;
+  if (!cancelled_.ok()) return cancelled_;
+  if (!upload_error_.ok()) return upload_error_;
+  return status;
+}
+
+// The prober shall look at once at a service that failed, or says itself that it is not ready.
+void Exchange::Report(const absl::Status& status) {
+  if (upstream_ == nullptr) return;
+  if (IsUpstreamFailure(status) || answer_status() == 503) worker_.ReportFailure(service()->job_id);
+}
+
+void Exchange::Recycle() {
+  if (upstream_ == nullptr || !relay_.has_value() || !relay_->complete() || !body_.done()) return;
+  worker_.Recycle(std::move(upstream_));
+}
+
+}  // namespace tao::gateway

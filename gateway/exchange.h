@@ -1,0 +1,93 @@
+#pragma once
+
+// One chat completion, from its head to the end of its answer; the same for HTTP and gRPC. Run() in
+// exchange.cc, read from top to bottom, is the way of a request.
+//
+// Worker thread only.
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/answer_relay.h"
+#include "gateway/exchange_client.h"
+#include "gateway/exchange_counts.h"
+#include "gateway/request_body.h"
+#include "gateway/request_routing.h"
+#include "gateway/transport/signal.h"
+#include "gateway/upstream/body_coder.h"
+#include "gateway/upstream/request_head.h"
+#include "gateway/upstream/upstream_connection.h"
+
+namespace tao::gateway {
+
+class Worker;
+
+struct ExchangeRequest {
+  routing::Selector selector;          // what the head says
+  upstream::ForwardedRequest forward;  // what the backend is sent
+  std::optional<uint64_t> body_length;
+  bool waits_for_continue = false;  // Expect: 100-continue
+  bool may_translate = false;       // JSON-to-SSE, if the client asks for a stream
+};
+
+class Exchange {
+ public:
+  // The worker and the client outlive the exchange.
+  Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request);
+  ~Exchange();
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // Once. OK: the answer was written to its end. Otherwise, unless answer_begun(), the client has
+  // been told nothing yet; if it was, the answer was cut (ExchangeClient::FailAnswer).
+  transport::Task<absl::Status> Run();
+
+  // Ends the exchange with `why`, in whatever it is doing: the upstream is closed at once, and Run
+  // returns soon. The first call wins. From other tasks of the worker only, never from inside Run.
+  void Cancel(absl::Status why);
+
+  // Null until it is chosen.
+  const routing::Service* service() const { return routing_.service(); }
+  bool answer_begun() const { return answer_begun_; }
+  int answer_status() const { return relay_.has_value() ? relay_->status() : 0; }
+  uint64_t body_bytes() const { return body_.bytes(); }  // of the request, read so far
+  uint64_t answer_bytes() const { return relay_.has_value() ? relay_->bytes() : 0; }
+
+ private:
+  transport::Task<absl::Status> HoldBody();
+  absl::Status CheckService() const;
+  transport::Task<absl::Status> SendRequest();
+  transport::Task<absl::Status> Connect();
+  transport::Task<void> Upload();
+  transport::Task<void> EndUpload();
+  absl::Status Reason(absl::Status status) const;
+  void Report(const absl::Status& status);
+  void Recycle();
+
+  Worker& worker_;
+  ExchangeClient& client_;
+  const ExchangeRequest request_;
+  const std::shared_ptr<const RoutingSnapshot> snapshot_;  // pins the service
+  RequestRouting routing_;
+  RequestBody body_;
+  std::shared_ptr<ExchangeCounts> counted_;  // where this exchange counts as in flight
+
+  std::string held_;            // the beginning of the body, where it came in several pieces
+  std::string_view beginning_;  // the same, or the client's only piece
+
+  std::unique_ptr<upstream::UpstreamConnection> upstream_;
+  upstream::BodyCoder coder_{false};
+  bool uploading_ = false;  // Upload runs beside Run
+  transport::Signal upload_ended_;
+  absl::Status upload_error_;  // what Upload found: the request must not run
+  absl::Status cancelled_;
+  std::optional<AnswerRelay> relay_;
+  bool answer_begun_ = false;
+};
+
+}  // namespace tao::gateway

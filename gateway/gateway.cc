@@ -1,0 +1,157 @@
+#include "gateway/gateway.h"
+
+#include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <thread>
+#include <utility>
+
+#include "gateway/exchange_counts.h"
+#include "gateway/infer_exchange.h"
+#include "gateway/infer_status.h"
+#include "gateway/listener.h"
+#include "gateway/worker.h"
+#include "server/base/clock.h"
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+
+namespace tao::gateway {
+namespace {
+
+// What exchanges that are cut have left to tell their clients.
+constexpr absl::Duration kLastWords = absl::Seconds(1);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& config,
+                                                        routing::FailureListener* failures) {
+  const size_t count = config.workers > 0 ? static_cast<size_t>(config.workers)
+                                          : std::max(1U, std::thread::hardware_concurrency());
+  ASSIGN_OR_RETURN(const ListeningSockets sockets, OpenListeningSockets(config.listen, count));
+  std::unique_ptr<Gateway> gateway(new Gateway(config));
+  gateway->address_ = sockets.address;
+  gateway->port_ = sockets.port;
+  for (size_t i = 0; i < count; ++i) {
+    gateway->workers_.push_back(
+        std::make_unique<Worker>(i, gateway->config_, sockets.fds[i], failures));
+    gateway->workers_.back()->OnIdle([raw = gateway.get()] {
+      base::MutexLock lock(raw->mutex_);
+      raw->became_idle_.SignalAll();
+    });
+  }
+  for (const auto& worker : gateway->workers_) worker->Start();
+  return gateway;
+}
+
+Gateway::Gateway(const GatewayConfig& config) : config_(config) {}
+
+Gateway::~Gateway() { Drain(absl::ZeroDuration()); }
+
+template <typename Task>
+void Gateway::PostToAll(Task task) {
+  for (const auto& worker : workers_) {
+    worker->Post([raw = worker.get(), task] { task(*raw); });
+  }
+}
+
+void Gateway::Publish(std::shared_ptr<const routing::RouteTable> table) {
+  auto snapshot = std::make_shared<RoutingSnapshot>();
+  snapshot->table = std::move(table);
+  base::MutexLock lock(mutex_);
+  if (stopped_) return;
+  snapshot->generation = ++generation_;
+  for (const routing::Service& service : snapshot->table->services()) {
+    // A service keeps its counters, for exchanges keep the table that they began with.
+    std::shared_ptr<ExchangeCounts>& counts = counts_[service.job_id];
+    if (counts == nullptr) counts = std::make_shared<ExchangeCounts>(workers_.size());
+    snapshot->counts.emplace(service.job_id, counts);
+  }
+  absl::erase_if(counts_, [&](const auto& entry) {
+    return snapshot->table->Find(entry.first) == nullptr && entry.second->Sum() == 0;
+  });
+  PostToAll([snapshot](Worker& worker) { worker.Adopt(snapshot); });
+}
+
+int Gateway::InFlight(std::string_view job_id) const {
+  base::MutexLock lock(mutex_);
+  int sum = 0;
+  if (const auto found = counts_.find(base::ToAbsl(job_id)); found != counts_.end()) sum = found->second->Sum();
+  if (stopped_) return sum;
+  for (const auto& worker : workers_) {
+    if (worker->adopted_generation() != generation_) ++sum;
+  }
+  return sum;
+}
+
+void Gateway::CutExchanges(std::string_view job_id) {
+  base::MutexLock lock(mutex_);
+  if (stopped_) return;
+  PostToAll([job_id = std::string(job_id)](Worker& worker) {
+    worker.Cut(
+        job_id,
+        base::TokenError(base::ErrorToken::kServiceDraining,
+                         absl::StrFormat("service %s was stopped before it had answered", job_id)));
+  });
+}
+
+void Gateway::Drain(absl::Duration limit) {
+  {
+    base::MutexLock lock(mutex_);
+    if (std::exchange(draining_, true)) return;
+  }
+  PostToAll([](Worker& worker) { worker.FailReadiness(); });
+  if (limit > absl::ZeroDuration()) WaitUntilIdle(config_.drain_notice);  // workers still accept
+  PostToAll([](Worker& worker) { worker.StopAccepting(); });
+  if (!WaitUntilIdle(limit)) {
+    PostToAll([](Worker& worker) { worker.Cut("", ShuttingDown()); });
+    if (!WaitUntilIdle(kLastWords)) {
+      PostToAll([](Worker& worker) { worker.Abort(); });
+      WaitUntilIdle(absl::InfiniteDuration());
+    }
+  }
+  {
+    base::MutexLock lock(mutex_);
+    stopped_ = true;  // whatever was posted before is done before the workers end
+  }
+  PostToAll([](Worker& worker) { worker.Finish(); });
+  for (const auto& worker : workers_) worker->Join();
+}
+
+bool Gateway::IsIdle() const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return worker->active() == 0; });
+}
+
+bool Gateway::WaitUntilIdle(absl::Duration limit) {
+  const absl::Duration end = base::RealClock().Monotonic() + limit;
+  base::MutexLock lock(mutex_);
+  while (!IsIdle()) {
+    const absl::Duration left = end - base::RealClock().Monotonic();
+    if (left <= absl::ZeroDuration()) return false;
+    became_idle_.WaitWithTimeout(mutex_, left);
+  }
+  return true;
+}
+
+std::shared_ptr<InferStream> Gateway::PostInfer(InferCall call,
+                                                std::shared_ptr<InferReceiver> receiver) {
+  Worker& worker = *workers_[next_worker_.fetch_add(1) % workers_.size()];
+  auto exchange = std::make_shared<InferExchange>(worker, std::move(call), receiver);
+  auto stream = std::make_shared<InferStream>(worker, exchange);
+  {
+    base::MutexLock lock(mutex_);
+    if (!stopped_) {
+      worker.Post([&worker, exchange = std::move(exchange)] {
+        boost::asio::co_spawn(worker.io(), InferExchange::Run(exchange), boost::asio::detached);
+      });
+      return stream;
+    }
+  }
+  receiver->OnEnd(ShuttingDown());
+  return stream;
+}
+
+}  // namespace tao::gateway

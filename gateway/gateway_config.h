@@ -1,0 +1,55 @@
+#pragma once
+
+// The gateway's settings. Every limit has a reason; change one when its reason does not hold for
+// you.
+
+#include <absl/time/time.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "gateway/http/head.h"
+#include "gateway/upstream/upstream_config.h"
+
+namespace tao::gateway {
+
+struct GatewayConfig {
+  // Where HTTP is served: HOST:PORT, an IPv6 address in brackets. Port 0 takes a free one
+  // (Gateway::port says which). Loopback unless the operator says otherwise: there is no
+  // authentication here.
+  std::string listen = "127.0.0.1:8000";
+
+  // Threads, each with its own connections. 0: one for each hardware thread.
+  int workers = 0;
+
+  // The largest request body. Larger: 413, before it is read where Content-Length says so.
+  uint64_t max_body_bytes = uint64_t{2} << 30;
+
+  // The largest part of a body that is held in memory because its `model` is needed to choose the
+  // service and has not come yet. Larger: 413, with the advice to route by header or path. Each
+  // connection may hold as much at the same time.
+  size_t max_held_body_bytes = size_t{32} << 20;
+
+  // From the first byte of a request head (for a new connection: from its start) to its last. 408.
+  absl::Duration head_timeout = absl::Seconds(30);
+
+  // How long a connection may stay unused between two requests. Longer than the clients' own pools
+  // keep theirs (httpx 5 s, undici 4 s), so that it is they who close first.
+  absl::Duration idle_timeout = absl::Seconds(75);
+
+  // Between two reads of a request body. 408.
+  absl::Duration body_timeout = absl::Seconds(60);
+
+  // How long a client may leave an answer unread before its exchange is given up.
+  absl::Duration write_timeout = absl::Seconds(60);
+
+  // When draining: how long new connections are still taken after /readyz has fallen, for load
+  // balancers to notice.
+  absl::Duration drain_notice = absl::ZeroDuration();
+
+  http::HeadLimits head_limits;
+  upstream::UpstreamConfig upstream;
+};
+
+}  // namespace tao::gateway

@@ -1,0 +1,46 @@
+#pragma once
+
+// The HTTP side of an exchange: body from the client's connection, answer to it, framed as its
+// version of HTTP wants it. Worker thread only.
+
+#include <absl/status/status.h>
+
+#include <string>
+#include <string_view>
+
+#include "gateway/downstream.h"
+#include "gateway/exchange_client.h"
+#include "gateway/worker.h"
+
+namespace tao::gateway {
+
+class HttpExchangeClient : public ExchangeClient {
+ public:
+  // Everything outlives the client. `keep_open`: another request may follow.
+  HttpExchangeClient(Worker& worker, Downstream& downstream, std::string_view request_id,
+                     bool keep_open);
+
+  transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) override;
+  transport::Task<absl::Status> BeginAnswer(const Answer& answer) override;
+  transport::Task<absl::Status> WriteAnswer(std::string_view data, bool last) override;
+  transport::Task<absl::Status> Flush() override;
+  bool WithdrawAnswer() override;
+  transport::Task<void> FailAnswer(const absl::Status& error, bool between_events) override;
+  void Interrupt() override { downstream_.Interrupt(); }
+
+  // After an answer that was written to its end: whether the connection can take another request.
+  bool keeps_open() const { return keep_open_; }
+
+ private:
+  // How the end of the answer's body shows.
+  enum class Framing { kLength, kChunked, kClose };
+
+  Worker& worker_;
+  Downstream& downstream_;
+  const std::string_view request_id_;
+  bool keep_open_;
+  Framing framing_ = Framing::kClose;
+  std::string head_;  // not written yet
+};
+
+}  // namespace tao::gateway

@@ -1,0 +1,184 @@
+#include "gateway/listener.h"
+
+#include <absl/strings/str_format.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "server/base/log.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+
+namespace tao::gateway {
+
+namespace net = transport::net;
+using transport::Tcp;
+
+namespace {
+
+using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+
+absl::StatusOr<AddressList> FindAddress(const std::string& listen) {
+  const auto malformed = [&listen] {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("gateway address %s: expected HOST:PORT, for instance 127.0.0.1:8000 or "
+                        "[::1]:8000",
+                        base::Quoted(listen)));
+  };
+  const size_t colon = listen.rfind(':');
+  if (colon == std::string::npos || colon == 0) return malformed();
+  std::string host = listen.substr(0, colon);
+  const std::string port = listen.substr(colon + 1);
+  if (host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string::npos) {
+    return malformed();
+  }
+  if (port.empty() || port.size() > 5 ||
+      port.find_first_not_of("0123456789") != std::string::npos || std::stoi(port) > 65535) {
+    return malformed();
+  }
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("gateway address %s: %s", base::Quoted(listen), gai_strerror(error)));
+  }
+  return AddressList(found, &::freeaddrinfo);
+}
+
+// Binds and listens. `shared`: other sockets of ours have the same address.
+absl::StatusOr<int> Bind(const sockaddr* address, socklen_t size, const std::string& listen,
+                         bool shared) {
+  const int fd = ::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  if (fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+      (!shared || ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
+      ::bind(fd, address, size) == 0 && ::listen(fd, SOMAXCONN) == 0) {
+    return fd;
+  }
+  const int error = errno;
+  if (fd >= 0) ::close(fd);
+  std::string advice = "choose another address with --gateway-listen";
+  if (error == EADDRINUSE) {
+    advice =
+        "another program listens there (`ss -ltnp` shows which); stop it, or choose another "
+        "address with --gateway-listen";
+  } else if (error == EACCES) {
+    advice = "ports below 1024 need root; choose a higher one with --gateway-listen";
+  } else if (error == EADDRNOTAVAIL) {
+    advice =
+        "no interface of this host has that address (`ip addr` lists them); choose another "
+        "with --gateway-listen";
+  }
+  return absl::FailedPreconditionError(absl::StrFormat("gateway: cannot listen on %s: %s: %s",
+                                                       listen, std::strerror(error), advice));
+}
+
+uint16_t PortOf(const sockaddr_storage& address) {
+  return ntohs(address.ss_family == AF_INET6
+                   ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                   : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+}  // namespace
+
+absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count) {
+  ASSIGN_OR_RETURN(const AddressList found, FindAddress(listen));
+  sockaddr_storage address = {};
+  std::memcpy(&address, found->ai_addr, found->ai_addrlen);
+  const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+
+  if (PortOf(address) != 0) {
+    // A second daemon of the same user could share the port with us, and get half of the requests.
+    // Without SO_REUSEPORT the bind fails if anyone listens there.
+    ASSIGN_OR_RETURN(const int probe, Bind(generic, found->ai_addrlen, listen, false));
+    ::close(probe);
+  }
+  ListeningSockets sockets;
+  for (size_t i = 0; i < count; ++i) {
+    const absl::StatusOr<int> fd = Bind(generic, found->ai_addrlen, listen, true);
+    if (!fd.ok()) {
+      for (const int open : sockets.fds) ::close(open);
+      return fd.status();
+    }
+    sockets.fds.push_back(*fd);
+    // The first one may have chosen the port; the others follow.
+    socklen_t size = sizeof(address);
+    ::getsockname(*fd, reinterpret_cast<sockaddr*>(&address), &size);
+  }
+  sockets.port = PortOf(address);
+  sockets.address = listen.substr(0, listen.rfind(':') + 1) + std::to_string(sockets.port);
+  return sockets;
+}
+
+Listener::Listener(net::io_context& io, transport::DeadlineWheel& wheel, int fd,
+                   OnConnection on_connection)
+    : io_(io),
+      acceptor_(io),
+      on_connection_(std::move(on_connection)),
+      retry_(wheel, [this] { Wait(); }) {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof(address);
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  acceptor_.assign(address.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4(), fd);
+}
+
+void Listener::Stop() {
+  if (!acceptor_.is_open()) return;
+  AcceptAll();
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  retry_.Disarm();
+}
+
+void Listener::Wait() {
+  if (!acceptor_.is_open()) return;
+  acceptor_.async_wait(net::socket_base::wait_read, [this](const boost::system::error_code& error) {
+    if (error) return;  // closed
+    if (AcceptAll()) {
+      Wait();
+    } else {
+      retry_.Arm(transport::DeadlineWheel::After(absl::Milliseconds(100)));
+    }
+  });
+}
+
+// Not async_accept: helper programs of the daemon must not inherit the descriptor.
+bool Listener::AcceptAll() {
+  while (true) {
+    sockaddr_storage address = {};
+    socklen_t size = sizeof(address);
+    const int fd = ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address),
+                             &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+      transport::TcpSocket socket(io_);
+      boost::system::error_code error;
+      socket.assign(address.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4(), fd, error);
+      if (error) {
+        ::close(fd);
+        return false;
+      }
+      failing_ = false;
+      on_connection_(std::move(socket));
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    if (!std::exchange(failing_, true)) {
+      base::Log(base::LogLevel::kError, "gateway",
+                "cannot accept connections; is the limit of open files (ulimit -n) too low?",
+                {{"error", std::strerror(errno)}});
+    }
+    return false;
+  }
+}
+
+}  // namespace tao::gateway

@@ -1,0 +1,55 @@
+#pragma once
+
+// Takes new connections. Each worker has a listening socket of its own for the same address
+// (SO_REUSEPORT), and the kernel spreads the connections over them.
+
+#include <absl/functional/any_invocable.h>
+#include <absl/status/statusor.h>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gateway/transport/asio.h"
+#include "gateway/transport/deadline_wheel.h"
+
+namespace tao::gateway {
+
+struct ListeningSockets {
+  std::vector<int> fds;  // owned by the caller
+  std::string address;   // as it can be dialled: "127.0.0.1:8000"
+  uint16_t port = 0;
+};
+
+// Opens `count` listening sockets for one address, HOST:PORT. Blocks while HOST is looked up.
+// InvalidArgument: no such address; FailedPrecondition: it cannot be bound, and what to do.
+absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count);
+
+// Worker thread only.
+class Listener {
+ public:
+  using OnConnection = absl::AnyInvocable<void(transport::TcpSocket)>;
+
+  // Takes over `fd`. Every connection is given to `on_connection`, from the event loop.
+  Listener(transport::net::io_context& io, transport::DeadlineWheel& wheel, int fd,
+           OnConnection on_connection);
+
+  void Start() { Wait(); }
+  // Takes what has already arrived, then closes.
+  void Stop();
+
+ private:
+  void Wait();
+  // False when it cannot go on for now: the process has no descriptors left.
+  bool AcceptAll();
+
+  transport::net::io_context& io_;
+  transport::net::basic_socket_acceptor<transport::Tcp, transport::Executor> acceptor_;
+  OnConnection on_connection_;
+  transport::Deadline retry_;
+  bool failing_ = false;  // and the log says so
+};
+
+}  // namespace tao::gateway

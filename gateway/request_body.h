@@ -1,0 +1,41 @@
+#pragma once
+
+// Reads a request's body and has each piece judged before anyone else sees it. Worker thread only.
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "gateway/exchange_client.h"
+#include "gateway/request_routing.h"
+
+namespace tao::gateway {
+
+class RequestBody {
+ public:
+  // `length`: the Content-Length, if there is one.
+  RequestBody(ExchangeClient& client, RequestRouting& routing, uint64_t max_bytes,
+              std::optional<uint64_t> length);
+
+  // body_too_large before anything is read, when the length says so.
+  absl::Status CheckLength() const;
+
+  // The next bytes that may be sent on, valid until the next call; not called after the last. An
+  // error means that the request must not run.
+  transport::Task<absl::Status> Next(transport::BodyPiece* piece);
+
+  bool done() const { return done_; }
+  uint64_t bytes() const { return bytes_; }  // read so far
+  std::optional<uint64_t> length() const { return length_; }
+
+ private:
+  ExchangeClient& client_;
+  RequestRouting& routing_;
+  const uint64_t max_bytes_;
+  const std::optional<uint64_t> length_;
+  uint64_t bytes_ = 0;
+  bool done_ = false;
+};
+
+}  // namespace tao::gateway

@@ -1,0 +1,76 @@
+#include "gateway/request_routing.h"
+
+#include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "server/base/errors.h"
+#include "server/base/strings.h"
+
+namespace tao::gateway {
+namespace {
+
+using base::ErrorToken;
+using routing::SelectorTerm;
+
+// Whether a `model` in the body could still make one service of the head's selectors: they name
+// several, or an arch whose services are none that would be chosen unasked.
+bool MayBeMended(const absl::Status& error, const routing::RouteTable& table,
+                 const routing::Selector& selector) {
+  const std::optional<ErrorToken> token = base::TokenOf(error);
+  if (token == ErrorToken::kAmbiguousService) return true;
+  if (token != ErrorToken::kServiceNotFound) return false;
+  return std::all_of(selector.terms.begin(), selector.terms.end(), [&](const SelectorTerm& term) {
+    return term.kind == SelectorTerm::Kind::kNetworkArch && table.WithArch(term.value) != nullptr;
+  });
+}
+
+}  // namespace
+
+RequestRouting::RequestRouting(const routing::RouteTable& table, routing::Selector selector)
+    : table_(table), selector_(std::move(selector)), scanner_(keys_) {}
+
+absl::Status RequestRouting::OnHead() {
+  if (selector_.empty()) return absl::OkStatus();
+  const absl::StatusOr<const routing::Service*> found = routing::Resolve(table_, selector_);
+  if (found.ok()) {
+    service_ = *found;
+    return absl::OkStatus();
+  }
+  return MayBeMended(found.status(), table_, selector_) ? absl::OkStatus() : found.status();
+}
+
+absl::Status RequestRouting::Feed(std::string_view piece) {
+  absl::Status scanned = scanner_.Feed(piece);
+  if (!scanned.ok()) return scanned;
+  if (model_known_ || !keys_.model().has_value()) return absl::OkStatus();
+  model_known_ = true;
+  selector_.terms.push_back({SelectorTerm::Kind::kModel, *keys_.model(), "model"});
+  return ResolveAgain();
+}
+
+absl::Status RequestRouting::Finish() {
+  absl::Status whole = scanner_.Finish();
+  if (!whole.ok() || service_ != nullptr) return whole;
+  return ResolveAgain();
+}
+
+absl::Status RequestRouting::ResolveAgain() {
+  const absl::StatusOr<const routing::Service*> found = routing::Resolve(table_, selector_);
+  if (!found.ok()) return found.status();
+  if (committed_ && *found != service_) {
+    return base::TokenError(
+        ErrorToken::kSelectorConflict,
+        absl::StrFormat(
+            "the request was routed to service %s before its body named model %s, which "
+            "is service %s; name that one in the X-TAO-Job-ID header or the path",
+            service_->job_id, base::Quoted(*keys_.model()), (*found)->job_id),
+        {.param = "model"});
+  }
+  service_ = *found;
+  return absl::OkStatus();
+}
+
+}  // namespace tao::gateway

@@ -1,0 +1,55 @@
+#pragma once
+
+// Judges one request while it arrives: which service it is for, and whether its body may go there.
+// Pure: no I/O; the same for HTTP and gRPC. Externally synchronised.
+
+#include <absl/status/status.h>
+
+#include <cstdint>
+#include <string_view>
+
+#include "gateway/chat/body_scanner.h"
+#include "gateway/chat/routing_keys.h"
+#include "server/routing/resolver.h"
+#include "server/routing/route_table.h"
+#include "server/routing/selector.h"
+
+namespace tao::gateway {
+
+class RequestRouting {
+ public:
+  // `table` outlives this. `selector` holds what the head says, without the body's `model`.
+  RequestRouting(const routing::RouteTable& table, routing::Selector selector);
+  RequestRouting(const RequestRouting&) = delete;
+  RequestRouting& operator=(const RequestRouting&) = delete;
+
+  // Decides by the head alone, where that is possible. Errors: what no body could mend.
+  absl::Status OnHead();
+
+  // The next bytes of the body; Finish after the last. Errors are final: the scanner's verdict, or
+  // selector_conflict when `model` means another service.
+  absl::Status Feed(std::string_view piece);
+  absl::Status Finish();
+
+  // The service that the request is for, as far as it is known; null while the body must tell.
+  const routing::Service* service() const { return service_; }
+
+  // From now on the service does not change: bytes were sent to it. A `model` that comes later and
+  // means another one is a conflict.
+  void Commit() { committed_ = true; }
+
+  const chat::RoutingKeys& keys() const { return keys_; }
+
+ private:
+  absl::Status ResolveAgain();
+
+  const routing::RouteTable& table_;
+  routing::Selector selector_;
+  chat::RoutingKeys keys_;
+  chat::BodyScanner scanner_;
+  const routing::Service* service_ = nullptr;
+  bool model_known_ = false;
+  bool committed_ = false;
+};
+
+}  // namespace tao::gateway

@@ -1,0 +1,64 @@
+#pragma once
+
+// One client's connection, from accept to close: reads a request, answers it, reads the next. Run()
+// in session.cc shows the whole of it.
+//
+// Worker thread only. A session owns itself: it is destroyed at the end of Run.
+
+#include <absl/status/status.h>
+#include <absl/time/time.h>
+
+#include <memory>
+#include <string>
+
+#include "gateway/downstream.h"
+#include "gateway/local_reply.h"
+#include "gateway/request.h"
+#include "gateway/transport/asio.h"
+#include "gateway/transport/hangup_watch.h"
+#include "server/routing/route_table.h"
+
+namespace tao::gateway {
+
+class Exchange;
+class Worker;
+
+class Session {
+ public:
+  // Serves the connection on its own, to its end. The worker outlives it.
+  static void Begin(Worker& worker, transport::TcpSocket socket);
+
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // The worker drains: a connection without a request is closed, others after their answer.
+  void OnDrain();
+  // Closes the connection, whatever it does.
+  void Abort();
+
+ private:
+  Session(Worker& worker, transport::TcpSocket socket);
+
+  static transport::Task<void> Run(std::unique_ptr<Session> session);
+  absl::Duration IdleLimit() const;
+  transport::Task<void> ServeRequest();
+  transport::Task<void> ServeChat();
+  LocalReply Answer() const;
+  LocalReply AnswerGet() const;
+  transport::Task<void> Send(LocalReply reply, const routing::Service* service = nullptr);
+  void OnHangup();
+
+  Worker& worker_;
+  Downstream downstream_;
+  transport::HangupWatch::Watched watched_;
+  Request request_;
+  std::string request_id_;
+  Exchange* exchange_ = nullptr;  // the one that runs
+  bool first_request_ = true;
+  bool keep_open_ = true;
+  bool hung_up_ = false;  // the client has sent its FIN, or is gone
+  bool lost_ = false;     // the client is gone, or its answer was cut: nothing more to say
+};
+
+}  // namespace tao::gateway

@@ -1,0 +1,152 @@
+#include "gateway/worker.h"
+
+#include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+#include <pthread.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "gateway/exchange.h"
+#include "gateway/session.h"
+
+namespace tao::gateway {
+
+namespace net = transport::net;
+namespace {
+
+// How long a connection whose answer is complete for the client is read on, to be used again.
+constexpr absl::Duration kRecycleLimit = absl::Seconds(1);
+
+uint64_t RandomSalt() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
+std::shared_ptr<const RoutingSnapshot> NoTable() {
+  auto snapshot = std::make_shared<RoutingSnapshot>();
+  snapshot->table = routing::RouteTable::Build({});
+  return snapshot;
+}
+
+}  // namespace
+
+Worker::Worker(size_t index, const GatewayConfig& config, int listen_fd,
+               routing::FailureListener* failures)
+    : index_(index),
+      config_(config),
+      failures_(failures),
+      io_(1),  // one thread runs it
+      keeps_running_(io_.get_executor()),
+      wheel_(io_),
+      hangups_(io_),
+      pool_(wheel_, config.upstream),
+      routing_(NoTable()),
+      request_id_salt_(RandomSalt()),
+      listener_(io_, wheel_, listen_fd,
+                [this](transport::TcpSocket socket) { Serve(std::move(socket)); }) {}
+
+Worker::~Worker() = default;
+
+void Worker::Start() {
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), absl::StrFormat("gateway-%d", index_).c_str());
+    listener_.Start();
+    io_.run();
+  });
+}
+
+void Worker::Post(absl::AnyInvocable<void()> task) { net::post(io_, std::move(task)); }
+
+void Worker::Adopt(std::shared_ptr<const RoutingSnapshot> snapshot) {
+  routing_ = std::move(snapshot);
+  pool_.Retain(*routing_->table);
+  adopted_.store(routing_->generation, std::memory_order_release);
+}
+
+void Worker::StopAccepting() {
+  draining_ = true;
+  accepting_ = false;
+  for (Session* const session : sessions_) session->OnDrain();
+  listener_.Stop();  // connections that were already there get one answer each
+  CountActive();
+}
+
+void Worker::Cut(std::string_view job_id, const absl::Status& why) {
+  const std::vector<Exchange*> exchanges(exchanges_.begin(), exchanges_.end());
+  for (Exchange* const exchange : exchanges) {
+    const routing::Service* const service = exchange->service();
+    if (job_id.empty() || (service != nullptr && service->job_id == job_id)) exchange->Cancel(why);
+  }
+}
+
+void Worker::Abort() {
+  const std::vector<Session*> sessions(sessions_.begin(), sessions_.end());
+  for (Session* const session : sessions) session->Abort();
+}
+
+void Worker::Finish() {
+  pool_.Clear();
+  hangups_.Close();
+  keeps_running_.reset();
+  io_.stop();
+}
+
+std::string_view Worker::Date() { return date_.Format(absl::Now()); }
+
+std::string Worker::NewRequestId() {
+  return absl::StrFormat("req-%016x%08x", request_id_salt_, ++requests_);
+}
+
+void Worker::Unregister(Session* session) {
+  sessions_.erase(session);
+  CountActive();
+}
+
+void Worker::Unregister(Exchange* exchange) {
+  exchanges_.erase(exchange);
+  CountActive();
+}
+
+void Worker::Recycle(std::unique_ptr<upstream::UpstreamConnection> connection) {
+  if (!accepting_) return;
+  if (connection->Finish()) return pool_.Put(std::move(connection));
+  if (!connection->MayFinish()) return;
+  ++recycling_;
+  CountActive();
+  net::co_spawn(io_, DrainAndPool(std::move(connection)), net::detached);
+}
+
+transport::Task<void> Worker::DrainAndPool(
+    std::unique_ptr<upstream::UpstreamConnection> connection) {
+  transport::Deadline limit(wheel_, [&connection] { connection->Abort(); });
+  limit.Arm(transport::DeadlineWheel::After(kRecycleLimit));
+  transport::BodyPiece piece;
+  absl::Status status;
+  while (status.ok() && !piece.last) status = co_await connection->ReadBody(&piece);
+  limit.Disarm();
+  if (status.ok() && connection->Finish()) pool_.Put(std::move(connection));
+  --recycling_;
+  CountActive();
+}
+
+void Worker::ReportFailure(std::string_view job_id) {
+  if (failures_ != nullptr) failures_->OnExchangeFailed(job_id);
+}
+
+void Worker::Serve(transport::TcpSocket socket) {
+  Session::Begin(*this, std::move(socket));
+  CountActive();
+}
+
+void Worker::CountActive() {
+  const size_t active = sessions_.size() + exchanges_.size() + recycling_ + (accepting_ ? 1 : 0);
+  active_.store(active, std::memory_order_release);
+  if (active == 0 && on_idle_) on_idle_();
+}
+
+}  // namespace tao::gateway

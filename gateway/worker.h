@@ -1,0 +1,130 @@
+#pragma once
+
+// One thread of the gateway with everything that its connections need: event loop, timers, pools,
+// route table. A connection, once accepted, never leaves its worker, so nothing here takes a lock.
+//
+// Worker thread only, but for the methods that say otherwise.
+
+#include <absl/container/flat_hash_set.h>
+#include <absl/functional/any_invocable.h>
+#include <absl/status/status.h>
+
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "gateway/exchange_counts.h"
+#include "gateway/gateway_config.h"
+#include "gateway/http/http_date.h"
+#include "gateway/listener.h"
+#include "gateway/transport/asio.h"
+#include "gateway/transport/deadline_wheel.h"
+#include "gateway/transport/hangup_watch.h"
+#include "gateway/upstream/pool.h"
+#include "server/routing/exchanges.h"
+
+namespace tao::gateway {
+
+class Exchange;
+class Session;
+
+class Worker {
+ public:
+  // Takes over the listening socket `listen_fd`. `config` and `failures` outlive the worker;
+  // `failures` may be null.
+  Worker(size_t index, const GatewayConfig& config, int listen_fd,
+         routing::FailureListener* failures);
+  // The thread must have ended: Finish and Join come first.
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // --- From any thread ---
+
+  void Start();
+  // Runs `task` on the worker's thread, after everything posted before.
+  void Post(absl::AnyInvocable<void()> task);
+  // The generation of the snapshot that this worker routes by.
+  uint64_t adopted_generation() const { return adopted_.load(std::memory_order_acquire); }
+
+  // --- Control, on the worker's thread ---
+
+  void Adopt(std::shared_ptr<const RoutingSnapshot> snapshot);
+  void FailReadiness() { draining_ = true; }
+  // No new connections; those without an exchange are closed; the others close after theirs.
+  void StopAccepting();
+  // Ends the exchanges with `why`: those of one service, or all when `job_id` is empty.
+  void Cut(std::string_view job_id, const absl::Status& why);
+  // Closes whatever is still open.
+  void Abort();
+  // Lets the thread end once nothing is left to do.
+  void Finish();
+  void Join() { thread_.join(); }
+
+  // --- For sessions and exchanges ---
+
+  size_t index() const { return index_; }
+  const GatewayConfig& config() const { return config_; }
+  transport::net::io_context& io() { return io_; }
+  transport::DeadlineWheel& wheel() { return wheel_; }
+  transport::HangupWatch& hangups() { return hangups_; }
+  upstream::Pool& pool() { return pool_; }
+  const std::shared_ptr<const RoutingSnapshot>& routing() const { return routing_; }
+  bool draining() const { return draining_; }
+  bool accepting() const { return accepting_; }
+  // No table was published yet: not ready.
+  bool has_table() const { return routing_->generation > 0; }
+  std::string_view Date();
+  std::string NewRequestId();
+
+  void Register(Session* session) { sessions_.insert(session); }
+  void Unregister(Session* session);
+  void Register(Exchange* exchange) { exchanges_.insert(exchange); }
+  void Unregister(Exchange* exchange);
+  // Reads what is left of the connection's answer, for a moment, and pools it if it can be used
+  // again.
+  void Recycle(std::unique_ptr<upstream::UpstreamConnection> connection);
+  void ReportFailure(std::string_view job_id);
+
+  // Sessions, exchanges, connections being recycled, and one as long as it accepts. From any
+  // thread.
+  size_t active() const { return active_.load(std::memory_order_acquire); }
+  // Called, on the worker's thread, whenever `active` has fallen to 0.
+  void OnIdle(absl::AnyInvocable<void()> callback) { on_idle_ = std::move(callback); }
+
+ private:
+  void Serve(transport::TcpSocket socket);
+  transport::Task<void> DrainAndPool(std::unique_ptr<upstream::UpstreamConnection> connection);
+  void CountActive();
+
+  const size_t index_;
+  const GatewayConfig& config_;
+  routing::FailureListener* const failures_;
+
+  transport::net::io_context io_;
+  transport::net::executor_work_guard<transport::Executor> keeps_running_;
+  transport::DeadlineWheel wheel_;
+  transport::HangupWatch hangups_;
+  upstream::Pool pool_;
+  std::shared_ptr<const RoutingSnapshot> routing_;
+  std::atomic<uint64_t> adopted_ = 0;
+  http::HttpDate date_;
+  const uint64_t request_id_salt_;
+  uint64_t requests_ = 0;
+
+  absl::flat_hash_set<Session*> sessions_;
+  absl::flat_hash_set<Exchange*> exchanges_;
+  size_t recycling_ = 0;
+  std::atomic<size_t> active_ = 1;
+  absl::AnyInvocable<void()> on_idle_;
+  bool draining_ = false;
+  bool accepting_ = true;
+  Listener listener_;
+  std::thread thread_;
+};
+
+}  // namespace tao::gateway
