@@ -127,7 +127,8 @@ Task<void> Session::ServeChat() {
   lost_ = IsClientLeft(status);
   keep_open_ = status.ok() && client.keeps_open();
   if (!status.ok() && !lost_ && !exchange.answer_begun()) {
-    keep_open_ = downstream_.in_step();
+    // What was begun to be read is not waited for: the answer goes out at once.
+    keep_open_ = downstream_.in_step() && (downstream_.body_done() || exchange.body_bytes() == 0);
     LocalReply reply = ErrorReply(status);
     co_await Send(std::move(reply), exchange.service());
   }

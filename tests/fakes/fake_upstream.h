@@ -93,6 +93,11 @@ class FakeUpstream {
     base::MutexLock lock(mutex_);
     return static_cast<int>(peers_.size());
   }
+  // Scripts that have ended, and their connections with them.
+  int finished() const {
+    base::MutexLock lock(mutex_);
+    return finished_;
+  }
 
  private:
   void Accept() {
@@ -104,6 +109,8 @@ class FakeUpstream {
       threads_.emplace_back([this, peer = peers_.back().get()] {
         script_(*peer);
         peer->socket_.Break();  // closed when the fake is destroyed; the other end sees it now
+        base::MutexLock done(mutex_);
+        ++finished_;
       });
     }
   }
@@ -120,6 +127,7 @@ class FakeUpstream {
   std::vector<std::unique_ptr<Peer>> peers_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;  // touched by the acceptor, then by the destructor
   std::string received_ ABSL_GUARDED_BY(mutex_);
+  int finished_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tao

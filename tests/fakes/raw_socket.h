@@ -153,7 +153,8 @@ class RawSocket {
     }
     const std::optional<std::string> length = message.Field("Content-Length");
     const bool is_answer = message.head.rfind("HTTP/", 0) == 0;
-    if (!has_body || message.status() == 204 || message.status() == 304) {
+    if (!has_body || message.status() / 100 == 1 || message.status() == 204 ||
+        message.status() == 304) {
       message.whole = true;
     } else if (length.has_value()) {
       const size_t bytes = std::strtoull(length->c_str(), nullptr, 10);
@@ -202,6 +203,7 @@ class RawSocket {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }
+  int fd() const { return fd_; }
   // Ends a read or write of another thread.
   void Break() { ::shutdown(fd_, SHUT_RDWR); }
 
