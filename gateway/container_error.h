@@ -1,7 +1,7 @@
 #pragma once
 
 // What a container says when it cannot answer: {"error":{"type","message"}}, or the readiness form
-// {"reason","message"} (docs/requests.md). Pure; thread-safe.
+// {"reason","message"} (docs/gateway.md). Pure; thread-safe.
 
 #include <string>
 #include <string_view>

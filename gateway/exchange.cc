@@ -2,8 +2,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <utility>
 
 #include "gateway/http_error.h"
@@ -12,8 +10,6 @@
 #include "server/routing/resolver.h"
 
 namespace tao::gateway {
-
-namespace net = transport::net;
 
 using base::ErrorToken;
 using transport::BodyPiece;
@@ -159,7 +155,7 @@ Task<absl::Status> Exchange::SendRequest() {
   }
   if (!body_.done()) {
     uploading_ = true;
-    net::co_spawn(worker_.io(), Upload(), net::detached);
+    transport::Spawn(worker_.io(), Upload());
   }
   co_return absl::OkStatus();
 }

@@ -3,8 +3,6 @@
 #include <absl/strings/str_format.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <thread>
 #include <utility>
 
@@ -78,7 +76,8 @@ void Gateway::Publish(std::shared_ptr<const routing::RouteTable> table) {
 int Gateway::InFlight(std::string_view job_id) const {
   base::MutexLock lock(mutex_);
   int sum = 0;
-  if (const auto found = counts_.find(base::ToAbsl(job_id)); found != counts_.end()) sum = found->second->Sum();
+  if (const auto found = counts_.find(base::ToAbsl(job_id)); found != counts_.end())
+    sum = found->second->Sum();
   if (stopped_) return sum;
   for (const auto& worker : workers_) {
     if (worker->adopted_generation() != generation_) ++sum;
@@ -145,7 +144,7 @@ std::shared_ptr<InferStream> Gateway::PostInfer(InferCall call,
     base::MutexLock lock(mutex_);
     if (!stopped_) {
       worker.Post([&worker, exchange = std::move(exchange)] {
-        boost::asio::co_spawn(worker.io(), InferExchange::Run(exchange), boost::asio::detached);
+        transport::Spawn(worker.io(), InferExchange::Run(exchange));
       });
       return stream;
     }

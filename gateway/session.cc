@@ -2,8 +2,6 @@
 
 #include <absl/strings/str_format.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <utility>
 
 #include "gateway/access_log.h"
@@ -16,15 +14,13 @@
 
 namespace tao::gateway {
 
-namespace net = transport::net;
-
 using http::Method;
 using transport::DeadlineWheel;
 using transport::Task;
 
 void Session::Begin(Worker& worker, transport::TcpSocket socket) {
   std::unique_ptr<Session> session(new Session(worker, std::move(socket)));
-  net::co_spawn(worker.io(), Run(std::move(session)), net::detached);
+  transport::Spawn(worker.io(), Run(std::move(session)));
 }
 
 Session::Session(Worker& worker, transport::TcpSocket socket)

@@ -4,8 +4,6 @@
 #include <absl/time/clock.h>
 #include <pthread.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <random>
 #include <utility>
@@ -118,7 +116,7 @@ void Worker::Recycle(std::unique_ptr<upstream::UpstreamConnection> connection) {
   if (!connection->MayFinish()) return;
   ++recycling_;
   CountActive();
-  net::co_spawn(io_, DrainAndPool(std::move(connection)), net::detached);
+  transport::Spawn(io_, DrainAndPool(std::move(connection)));
 }
 
 transport::Task<void> Worker::DrainAndPool(

@@ -10,9 +10,12 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <exception>
+#include <utility>
 
 namespace tao::transport {
 
@@ -29,5 +32,13 @@ using Task = net::awaitable<T, Executor>;
 
 // co_await operation(..., kAwait): an error_code and the result, never an exception.
 inline constexpr net::as_tuple_t<net::use_awaitable_t<Executor>> kAwait;
+
+// Lets `task` run on its own. Our tasks throw nothing: what escapes one is lack of memory or a
+// broken invariant, and ends the process.
+inline void Spawn(net::io_context& io, Task<void> task) {
+  net::co_spawn(io, std::move(task), [](std::exception_ptr thrown) {
+    if (thrown) std::terminate();
+  });
+}
 
 }  // namespace tao::transport
