@@ -1,7 +1,8 @@
 #pragma once
 
 // Outgoing HTTP of the control plane (probes, platform APIs), on libcurl. The gateway has its own
-// upstream code. The environment's proxies are never used. Thread-safe.
+// upstream code. The environment's proxies are never used, redirects are never followed.
+// Thread-safe.
 
 #include <absl/functional/any_invocable.h>
 #include <absl/status/statusor.h>
@@ -16,11 +17,13 @@ namespace tao::io {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string url;
+  std::string url;  // http:// or https://; shown in errors, so a credential goes into `headers`
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  absl::Duration timeout = absl::Seconds(30);  // connect to the last byte
-  size_t max_body_bytes = 1 << 20;             // of the answer; what is beyond is dropped
+  absl::Duration timeout = absl::Seconds(30);  // connect to the last byte; must be above zero
+  // Of the answer. When there is more, the first max_body_bytes are given and the connection is
+  // closed.
+  size_t max_body_bytes = 1 << 20;
 };
 
 struct HttpResponse {
@@ -30,15 +33,17 @@ struct HttpResponse {
 
 class HttpClient {
  public:
-  // Called once, on the client's own thread: must not block. Unavailable: no connection, reset.
-  // DeadlineExceeded: the timeout. Cancelled: the client is being destroyed.
+  // Called exactly once, on the client's own thread: must not block, and may call Fetch.
+  // Unavailable: no connection, reset, not HTTP. DeadlineExceeded: the timeout. InvalidArgument:
+  // the request is not one that can be sent. Cancelled: the client is being destroyed.
   using Done = absl::AnyInvocable<void(absl::StatusOr<HttpResponse>)>;
 
   virtual ~HttpClient() = default;
   virtual void Fetch(HttpRequest request, Done done) = 0;
 };
 
-// One thread with one curl multi handle, connections kept. Destroying it ends what is in flight.
+// One thread with one curl multi handle, connections kept. Destroying it (not from a Done) ends
+// what is in flight, after which no Done is called any more.
 std::unique_ptr<HttpClient> NewCurlHttpClient();
 
 }  // namespace tao::io
