@@ -2,9 +2,10 @@
 
 // Starts, observes and stops containers on one platform. Implemented by one driver per folder.
 //
-// Every call may block for its deadline and may come from any thread; calls for one job never overlap,
-// except that Observe and StreamLogs may run beside Launch. Every call is idempotent, because recovery
-// repeats it after a crash. Nothing secret is in an argument, a result or an error.
+// Every call may block for its deadline and may come from any thread; calls for one job never
+// overlap, except that Observe and StreamLogs may run beside Launch. Every call is idempotent,
+// because recovery repeats it after a crash. Nothing secret is in an argument, a result or an
+// error.
 
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
@@ -27,11 +28,12 @@ namespace tao::platforms {
 struct PlatformTraits {
   std::string_view name;               // "local-docker"; the value of StartRequest.platform
   std::string_view execution_backend;  // TAO_EXECUTION_BACKEND inside the container
-  // The container has a network of its own and always serves 8080 inside it. Otherwise the inner command
-  // is given the leased port, and an arch without a port_flag takes 8080 on the host, alone.
+  // The container has a network of its own and always serves 8080 inside it. Otherwise the inner
+  // command is given the leased port, and an arch without a port_flag takes 8080 on the host,
+  // alone.
   bool own_network = true;
-  // There is no container: the service sees the host's files as they are, and nothing can be mounted
-  // (LaunchContext::host_filesystem).
+  // There is no container: the service sees the host's files as they are, and nothing can be
+  // mounted (LaunchContext::host_filesystem).
   bool host_filesystem = false;
   // The endpoint is a port of this host, from the host's pool (8080 to 8199).
   bool uses_host_port = true;
@@ -48,17 +50,17 @@ struct PlatformState {
   enum class State {
     kPending,  // created, queued, restarting
     kRunning,
-    kExited,   // ended by itself with status 0: an idle shutdown
-    kFailed,   // ended otherwise, or could never start
-    kGone,     // certainly not there
+    kExited,  // ended by itself with status 0: an idle shutdown
+    kFailed,  // ended otherwise, or could never start
+    kGone,    // certainly not there
   };
   State state = State::kPending;
-  std::string detail;            // for people: "exit status 1", "out of memory (OOMKilled)"
+  std::string detail;  // for people: "exit status 1", "out of memory (OOMKilled)"
   std::optional<int> exit_code;
 };
 
-// Where Launch tells what it does, and asks for what it needs. Implemented by server/lifecycle; calls
-// block for a durable write at most.
+// Where Launch tells what it does, and asks for what it needs. Implemented by server/lifecycle;
+// calls block for a durable write at most.
 class LaunchSession {
  public:
   virtual ~LaunchSession() = default;
@@ -68,8 +70,8 @@ class LaunchSession {
   // Durable; replaces what was saved. Save what finds the job before the job exists.
   virtual absl::Status SaveDriverState(const std::map<std::string, std::string>& state) = 0;
   virtual void ReportProgress(const registry::Progress& progress) = 0;
-  // The port that is leased now, and the next one after the platform said that it is taken by somebody
-  // else. ResourceExhausted when none is left.
+  // The port that is leased now, and the next one after the platform said that it is taken by
+  // somebody else. ResourceExhausted when none is left.
   virtual int host_port() const = 0;
   virtual absl::StatusOr<int> NextPort() = 0;
   virtual const std::vector<std::string>& gpu_ids() const = 0;  // leased
@@ -97,8 +99,8 @@ class LogSink {
 };
 
 struct LogOptions {
-  int tail_lines = 200;  // how much of the past; -1: all of it
-  bool follow = false;   // go on until the job ends or `cancel`
+  int tail_lines = 200;                        // how much of the past; -1: all of it
+  bool follow = false;                         // go on until the job ends or `cancel`
   absl::Duration timeout = absl::Seconds(10);  // without `follow`
 };
 
@@ -117,14 +119,18 @@ class Platform {
   // FailedPrecondition says what is missing and how to get it; Unavailable: could not ask.
   virtual absl::Status Preflight(const launch::LaunchPlan& plan, absl::Duration deadline) = 0;
 
-  // GPU ids that this platform can give on this host, for the lease; empty: the platform chooses itself.
-  // FailedPrecondition (with advice) for kAuto on a host without a GPU.
+  // GPU ids that this platform can give on this host, for the lease, best first; empty: the
+  // platform chooses itself. With request.ids exactly those, in that order, each by the one name
+  // that it is leased under (a card has an index and a UUID): lease these instead.
+  // FailedPrecondition (with advice) for kAuto on a host without a GPU, and for an id that is not
+  // there.
   virtual absl::StatusOr<std::vector<std::string>> GpuIds(const launch::GpuRequest& request) = 0;
 
-  // Starts `plan`, or finds what already runs under its job_id. Returns when the container or process
-  // runs (not when it is ready). On any error nothing of it is left on the platform, unless the error is
-  // of the removal itself. Cancelled when the session's token fired.
-  virtual absl::StatusOr<PlatformJob> Launch(const launch::LaunchPlan& plan, LaunchSession& session) = 0;
+  // Starts `plan`, or finds what already runs under its job_id. Returns when the container or
+  // process runs (not when it is ready). On any error nothing of it is left on the platform, unless
+  // the error is of the removal itself. Cancelled when the session's token fired.
+  virtual absl::StatusOr<PlatformJob> Launch(const launch::LaunchPlan& plan,
+                                             LaunchSession& session) = 0;
 
   // kGone only when that is certain; Unavailable = could not ask, which must never be read as gone.
   virtual absl::StatusOr<PlatformState> Observe(const PlatformJob& job) = 0;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -55,7 +56,7 @@ class Server {
   std::string Url(const std::string& path = "/") const {
     return absl::StrFormat("http://127.0.0.1:%d%s", port_, path);
   }
-  size_t connections() const { return connections_.size(); }  // once no request is under way
+  size_t connections() const { return accepted_; }
 
  private:
   struct Connection {
@@ -67,6 +68,7 @@ class Server {
     while (true) {
       UniqueFd connection(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!connection.valid()) return;
+      ++accepted_;
       const int fd = connection.get();
       connections_.push_back({std::move(connection), std::thread([this, fd] {
                                 Serve(fd);
@@ -111,6 +113,7 @@ class Server {
   const Answer answer_;
   UniqueFd listener_;
   int port_ = 0;
+  std::atomic<size_t> accepted_ = 0;
   std::vector<Connection> connections_;
   std::thread thread_;
 };
