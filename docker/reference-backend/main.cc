@@ -1,0 +1,188 @@
+// The reference backend: a stand-in for the inference containers of the three archs that keeps
+// their contract on the command line and on HTTP, and can be told to misbehave (behaviour.h). See
+// README.md.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "docker/reference-backend/activity.h"
+#include "docker/reference-backend/behaviour.h"
+#include "docker/reference-backend/command_line.h"
+#include "docker/reference-backend/exchange_log.h"
+#include "docker/reference-backend/handler.h"
+#include "docker/reference-backend/health_reply.h"
+#include "docker/reference-backend/job_payload.h"
+#include "docker/reference-backend/life.h"
+#include "docker/reference-backend/server.h"
+
+namespace tao::reference_backend {
+namespace {
+
+int Exit(const EarlyExit& exit) {
+  std::fputs(exit.text.c_str(), exit.status == 0 ? stdout : stderr);
+  return exit.status;
+}
+
+Environment EnvironmentOf(char** entries) {
+  Environment environment;
+  for (; *entries != nullptr; ++entries) {
+    const std::string entry = *entries;
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos) continue;
+    environment.emplace_back(entry.substr(0, equals), entry.substr(equals + 1));
+  }
+  return environment;
+}
+
+// As Werkzeug says it.
+int BindFailure(uint16_t port, int error) {
+  if (error == EADDRINUSE) {
+    std::fprintf(stderr,
+                 "Address already in use\n"
+                 "Port %d is in use by another program. Either identify and stop that program, or "
+                 "start the server with a different port.\n",
+                 port);
+  } else {
+    std::fprintf(stderr, "cannot listen on 0.0.0.0:%d: %s\n", port, std::strerror(error));
+  }
+  return 1;
+}
+
+void PrintBanner(uint16_t port) {
+  std::printf(
+      " * Serving Flask app 'reference-backend'\n"
+      " * Debug mode: off\n"
+      " * Running on all addresses (0.0.0.0)\n"
+      " * Running on http://127.0.0.1:%d\n",
+      port);
+  std::fflush(stdout);
+}
+
+// Waits for the next signal that ends the program, at most `limit`; without one, for ever.
+bool SignalWithin(const sigset_t& signals, std::optional<Milliseconds> limit) {
+  int got = -1;
+  if (!limit) {
+    got = ::sigwaitinfo(&signals, nullptr);
+  } else {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*limit);
+    const std::timespec timeout{seconds.count(),
+                                std::chrono::nanoseconds(*limit - seconds).count()};
+    got = ::sigtimedwait(&signals, nullptr, &timeout);
+  }
+  return got > 0;
+}
+
+// How long until the container has been ready and without a request for its idle timeout; nothing
+// when it never shuts itself down for that, or is not ready.
+std::optional<Milliseconds> IdleTimeLeft(const Behaviour& behaviour, const CommandLine& line,
+                                         const Activity& activity) {
+  const LifeState state = LifeAt(behaviour, activity.Elapsed());
+  if (!line.auto_deletion || state.stage != Stage::kReady) return std::nullopt;
+  const double limit_ms = line.idle_timeout_minutes * static_cast<double>(behaviour.minute.count());
+  constexpr double kLongestMs = 1e12;  // 30 years, and far from overflow
+  const Milliseconds limit(static_cast<int64_t>(std::ceil(std::min(limit_ms, kLongestMs))));
+  return limit - activity.IdleSince(state.changed);
+}
+
+// Lives the container's life in the main thread: prints each stage as it begins, and returns when a
+// signal or the idle timeout ends it. A crash does not return.
+void Live(const Behaviour& behaviour, const CommandLine& line, const Activity& activity,
+          ExchangeLog& log, const sigset_t& signals) {
+  std::optional<Stage> printed;
+  for (;;) {
+    const Milliseconds elapsed = activity.Elapsed();
+    const LifeState state = LifeAt(behaviour, elapsed);
+    if (printed != state.stage) {
+      std::printf("%s\n", ProgressMessage(behaviour, line, state).c_str());
+      std::fflush(stdout);
+      printed = state.stage;
+    }
+    if (behaviour.crash_after && elapsed >= *behaviour.crash_after) {
+      Crash(behaviour, log, "REFERENCE_BACKEND_CRASH_AFTER_MS says so");
+    }
+    std::optional<Milliseconds> wake = NextStageIn(behaviour, elapsed);
+    const auto wake_in = [&wake](Milliseconds time) { wake = std::min(wake.value_or(time), time); };
+    if (behaviour.crash_after) wake_in(*behaviour.crash_after - elapsed);
+    if (const auto left = IdleTimeLeft(behaviour, line, activity)) {
+      if (*left <= Milliseconds(0)) {
+        std::printf("Idle for %g minutes: shutting down\n", line.idle_timeout_minutes);
+        return;
+      }
+      wake_in(*left);
+    }
+    if (SignalWithin(signals, wake)) return;
+  }
+}
+
+bool WritePidFile(const std::string& path) {
+  if (path.empty()) return true;
+  std::ofstream file(path);
+  file << ::getpid() << "\n";
+  file.close();
+  if (file) return true;
+  std::fprintf(stderr, "cannot write the pid file %s: %s\n", path.c_str(), std::strerror(errno));
+  return false;
+}
+
+int Main(const std::vector<std::string>& words, const Environment& environment) {
+  // Before any thread, so that all of them leave the signals to the main one. Blocked signals also
+  // reach a process 1, for which the kernel ignores those with a default action.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  const auto parsed_line = ParseCommandLine(words);
+  if (const auto* exit = std::get_if<EarlyExit>(&parsed_line)) return Exit(*exit);
+  auto line = std::get<CommandLine>(parsed_line);
+  const auto parsed_behaviour = ParseBehaviour(environment);
+  if (const auto* exit = std::get_if<EarlyExit>(&parsed_behaviour)) return Exit(*exit);
+  const auto& behaviour = std::get<Behaviour>(parsed_behaviour);
+  for (const auto& [name, value] : environment) {
+    if (TurnsOnCallbacks(name)) return Exit({2, "error: " + name + " must never be set\n"});
+    if (name == "TAO_API_JOB_ID" && line.job_id.empty()) line.job_id = value;
+  }
+
+  const auto log = ExchangeLog::Open(behaviour.log_path);
+  if (log == nullptr) {
+    return Exit(
+        {2, "cannot open the log " + behaviour.log_path + ": " + std::strerror(errno) + "\n"});
+  }
+  Activity activity;
+  Handler handler(behaviour, line, activity, *log);
+  Server server;  // uses the two above until it is gone
+  const uint16_t port = behaviour.port.value_or(line.port);
+  if (const auto error = server.Listen(port)) return BindFailure(port, *error);
+  if (!WritePidFile(line.pid_file)) return 1;
+  log->Introduce(line.job_id, server.port());
+  PrintBanner(server.port());
+
+  server.Start(handler);
+  Live(behaviour, line, activity, *log, signals);
+  server.Stop();
+  if (!line.pid_file.empty()) ::unlink(line.pid_file.c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace tao::reference_backend
+
+int main(int argc, char** argv) {
+  return tao::reference_backend::Main({argv, argv + argc},
+                                      tao::reference_backend::EnvironmentOf(environ));
+}
