@@ -10,6 +10,11 @@
 #include "server/base/strings.h"
 
 namespace tao::gateway {
+namespace {
+
+constexpr size_t kMaxPathBytes = 200;
+
+}  // namespace
 
 AccessLog::AccessLog(std::string_view request_id, std::string_view method, std::string_view path)
     : request_id_(request_id),
@@ -18,13 +23,11 @@ AccessLog::AccessLog(std::string_view request_id, std::string_view method, std::
       begun_(transport::DeadlineWheel::Now()) {}
 
 void AccessLog::Write(const Exchange& exchange, const absl::Status& status) const {
-  constexpr int kClientLeft = 499;  // as nginx logs it; never sent
   int answered = exchange.answer_status();
-  if (IsClientLeft(status)) answered = kClientLeft;
-  if (!status.ok() && !IsClientLeft(status) && !exchange.answer_begun()) {
-    answered = HttpStatusOf(status);
-  }
-  const bool is_failure = answered >= 500 || (!status.ok() && exchange.answer_begun());
+  // A client that left is 499, as nginx logs it, also in the middle of its answer.
+  const bool left = absl::IsCancelled(status);
+  if (left || (!status.ok() && !exchange.answer_begun())) answered = HttpStatusOf(status);
+  const bool is_failure = !left && (answered >= 500 || (!status.ok() && exchange.answer_begun()));
   const base::LogLevel level = is_failure ? base::LogLevel::kInfo : base::LogLevel::kDebug;
   if (!base::LogEnabled(level)) return;
 
@@ -34,7 +37,7 @@ void AccessLog::Write(const Exchange& exchange, const absl::Status& status) cons
   base::Log(level, "gateway", "exchange",
             {{"request_id", std::string(request_id_)},
              {"method", std::string(method_)},
-             {"path", std::string(path_)},
+             {"path", std::string(path_.substr(0, kMaxPathBytes))},
              {"status", std::to_string(answered)},
              {"error", std::string(token.has_value() ? base::RuleOf(*token).name : "")},
              {"why", std::string(base::ToStd(status.message()))},

@@ -26,8 +26,17 @@ int HttpStatusOf(const absl::Status& error) {
   if (const absl::optional<absl::Cord> own = error.GetPayload(kHttpStatusUrl); own.has_value()) {
     return std::atoi(std::string(*own).c_str());
   }
-  const std::optional<base::ErrorToken> token = base::TokenOf(error);
-  return token.has_value() ? base::RuleOf(*token).http_status : 500;
+  if (const std::optional<base::ErrorToken> token = base::TokenOf(error); token.has_value()) {
+    return base::RuleOf(*token).http_status;
+  }
+  switch (error.code()) {
+    case absl::StatusCode::kCancelled:
+      return 499;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
+  }
 }
 
 absl::Status ClientLeft() {

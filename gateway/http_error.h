@@ -17,7 +17,8 @@ inline absl::Status HttpError(const http::MessageError& error) {
   return HttpError(error.status, error.reason);
 }
 
-// The HTTP status that `error` is answered with: its own, its token's, or 500.
+// The HTTP status that `error` is answered with: its own, its token's, or 500. For the log also 499
+// and 504, when the caller of the API cancelled, or its deadline passed.
 int HttpStatusOf(const absl::Status& error);
 
 // What an exchange ends with when the client has left: nothing is answered, 499 in the log.
