@@ -30,25 +30,15 @@ namespace {
 constexpr size_t kLongestLine = 64 << 10;
 constexpr absl::Duration kGrace = absl::Seconds(2);
 
-std::optional<std::string> FindIn(std::string_view folders, const std::string& program) {
-  while (!folders.empty()) {
-    const size_t colon = folders.find(':');
-    const std::string_view folder = folders.substr(0, colon);
-    folders.remove_prefix(colon == std::string_view::npos ? folders.size() : colon + 1);
-    if (folder.empty()) continue;  // POSIX: the current folder, where we trust nothing
-    const std::string path = absl::StrFormat("%s/%s", folder, program);
-    struct stat info = {};
-    if (stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        access(path.c_str(), X_OK) == 0) {
-      return path;
-    }
-  }
-  return std::nullopt;
+bool IsExecutableFile(const std::string& path) {
+  struct stat info = {};
+  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && access(path.c_str(), X_OK) == 0;
 }
 
+// A program with a slash is left to exec, which says best what is wrong with it.
 absl::StatusOr<std::string> PathOf(const std::string& program, std::string_view path_variable) {
   if (program.find('/') != std::string::npos) return program;
-  std::optional<std::string> found = FindIn(path_variable, program);
+  std::optional<std::string> found = FindProgram(program, path_variable);
   if (found.has_value()) return *std::move(found);
   return absl::NotFoundError(absl::StrFormat("no program %s in PATH (%s)", base::Quoted(program),
                                              base::Quoted(path_variable, 300)));
@@ -197,6 +187,21 @@ std::string LastWords(const SubprocessResult& result) {
 }
 
 }  // namespace
+
+std::optional<std::string> FindProgram(const std::string& program, std::string_view path) {
+  if (program.find('/') != std::string::npos) {
+    return IsExecutableFile(program) ? std::optional<std::string>(program) : std::nullopt;
+  }
+  while (!path.empty()) {
+    const size_t colon = path.find(':');
+    const std::string_view folder = path.substr(0, colon);
+    path.remove_prefix(colon == std::string_view::npos ? path.size() : colon + 1);
+    if (folder.empty()) continue;  // POSIX: the current folder, where we trust nothing
+    std::string candidate = absl::StrFormat("%s/%s", folder, program);
+    if (IsExecutableFile(candidate)) return candidate;
+  }
+  return std::nullopt;
+}
 
 struct Subprocess::Running {
   SubprocessOptions options;

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,10 @@ struct SubprocessResult {
 // = it was ended (SIGTERM to the group, 2 s, SIGKILL), and the text ends with its last words. A
 // non-zero exit is not an error here.
 absl::StatusOr<SubprocessResult> RunSubprocess(const SubprocessOptions& options);
+
+// Where `program` is in `path` (folders, separated by colons), as RunSubprocess finds it; a program
+// with a slash is its own path. nullopt when it is not there or cannot be executed.
+std::optional<std::string> FindProgram(const std::string& program, std::string_view path);
 
 // Owns one running program, for those that run long (a followed log, a tunnel). Its output moves
 // only while somebody waits: a program that writes much stands still in between. Externally
