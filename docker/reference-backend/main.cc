@@ -127,6 +127,13 @@ void Live(const Behaviour& behaviour, const CommandLine& line, const Activity& a
   }
 }
 
+// Ends the process with 0 a second from now, whatever it does then. A thread that writes to stderr
+// waits for ever when nobody reads there, and the end must not wait for it.
+void EndWithinASecond() {
+  std::signal(SIGALRM, [](int) { ::_exit(0); });
+  ::alarm(1);
+}
+
 bool WritePidFile(const std::string& path) {
   if (path.empty()) return true;
   std::ofstream file(path);
@@ -174,8 +181,9 @@ int Main(const std::vector<std::string>& words, const Environment& environment) 
 
   server.Start(handler);
   Live(behaviour, line, activity, *log, signals);
-  server.Stop();
+  EndWithinASecond();
   if (!line.pid_file.empty()) ::unlink(line.pid_file.c_str());
+  server.Stop();
   return 0;
 }
 

@@ -108,9 +108,15 @@ void RequestBody::BeginChunk() {
 }
 
 void RequestBody::EndChunk() {
-  std::string line;
-  if (ReadLine(line) && !line.empty()) state_ = State::kMalformed;
   in_chunk_ = false;
+  for (const char want : {'\r', '\n'}) {
+    const std::string_view arrived = connection_.Peek();
+    if (arrived.empty() || arrived[0] != want) {
+      state_ = arrived.empty() ? State::kLeft : State::kMalformed;
+      return;
+    }
+    connection_.Consume(1);
+  }
 }
 
 }  // namespace tao::reference_backend
