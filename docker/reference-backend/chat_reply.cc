@@ -100,7 +100,6 @@ std::string ReplyContent::Part(uint64_t begin, uint64_t end) const {
 }
 
 uint64_t JsonReplyBytes(const ReplyContent& content, const ReplyIdentity& identity) {
-  // Filler needs no escape, so it need not be made to be counted.
   return JsonHead().size() + Escaped(content.text()).size() + content.filler_bytes() +
          JsonTail(identity).size();
 }
@@ -113,7 +112,8 @@ bool WriteJsonReply(const ReplyContent& content, const ReplyIdentity& identity,
   while (i < content.size()) {
     const uint64_t next =
         std::min({i + kBlockBytes, content.size(), i < half ? half : content.size()});
-    block += Escaped(content.Part(i, next));
+    const std::string part = content.Part(i, next);
+    block += i < content.text().size() ? Escaped(part) : part;  // filler needs no escape
     i = next;
     if (i < content.size() || i == half) {
       if (!sink(block)) return false;

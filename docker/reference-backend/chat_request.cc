@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "docker/reference-backend/excerpt.h"
+#include "docker/reference-backend/json_bytes.h"
 #include "docker/reference-backend/media.h"
 
 namespace tao::reference_backend {
@@ -35,40 +35,6 @@ bool IsIn(const List& list, std::string_view word) {
   return std::find(std::begin(list), std::end(list), word) != std::end(list);
 }
 
-// The body's bytes, one by one, as nlohmann's parser wants them: an input iterator.
-class ByteIterator {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  ByteIterator() = default;  // the end
-  explicit ByteIterator(RequestBody& body) : body_(&body) { Refill(); }
-
-  reference operator*() const { return piece_.front(); }
-  ByteIterator& operator++() {
-    piece_.remove_prefix(1);
-    if (piece_.empty()) Refill();
-    return *this;
-  }
-  ByteIterator operator++(int) {
-    ByteIterator before = *this;
-    ++*this;
-    return before;
-  }
-  // Only ever compared with the end.
-  bool operator==(const ByteIterator&) const { return piece_.empty(); }
-  bool operator!=(const ByteIterator& other) const { return !(*this == other); }
-
- private:
-  void Refill() { piece_ = body_->Next(); }
-
-  RequestBody* body_ = nullptr;
-  std::string_view piece_;
-};
-
 // One message while it is read: its role may come after its content.
 struct Message {
   std::string role;
@@ -89,6 +55,8 @@ struct Item {
 // on the way to it, "[]" for a list's element, "?" for any other key.
 class Reader : public nlohmann::json_sax<json> {
  public:
+  explicit Reader(const JsonBytes& bytes) : bytes_(bytes) {}
+
   std::variant<ChatRequest, InvalidRequest> Result() {
     if (error_) return InvalidRequest{*error_};
     if (!saw_member_) return InvalidRequest{"Request body is empty"};
@@ -162,9 +130,8 @@ class Reader : public nlohmann::json_sax<json> {
     path_.pop_back();
     return true;
   }
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::detail::exception&) override {
-    if (!error_) error_ = "Request body is not valid JSON near byte " + std::to_string(position);
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    if (!error_) error_ = "Request body is not valid JSON";
     return false;
   }
 
@@ -207,7 +174,7 @@ class Reader : public nlohmann::json_sax<json> {
 
   void TakeMedia(const char* kind, std::string_view url) {
     item_.media_kind = kind;
-    auto described = DescribeMedia(kind, url);
+    auto described = DescribeMedia(kind, url, bytes_.left_out());
     if (auto* error = std::get_if<MediaError>(&described)) {
       item_.media = std::move(*error);
     } else {
@@ -242,6 +209,7 @@ class Reader : public nlohmann::json_sax<json> {
     if (message_.role == "system" && !first_system_) first_system_ = message_;
   }
 
+  const JsonBytes& bytes_;  // being parsed
   ChatRequest request_;
   std::vector<std::string> path_;
   std::map<std::string, std::string> sampling_;
@@ -271,10 +239,10 @@ std::variant<ChatRequest, InvalidRequest> ReadChatRequest(RequestBody& body,
     body.Discard();
     return InvalidRequest{"Content-Type is not application/json"};
   }
-  Reader reader;
-  const ByteIterator begin(body);
-  if (body.bytes() == 0) return InvalidRequest{"Request body is empty"};
-  json::sax_parse(begin, ByteIterator(), &reader);
+  JsonBytes bytes(body);
+  if (bytes.AtEnd()) return InvalidRequest{"Request body is empty"};
+  Reader reader(bytes);
+  json::sax_parse(JsonBytes::Iterator(bytes), JsonBytes::Iterator(), &reader);
   body.Discard();
   return reader.Result();
 }

@@ -1,5 +1,8 @@
 #include "docker/reference-backend/exchange.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <ctime>
 
@@ -158,10 +161,13 @@ void Exchange::set_body_bytes(uint64_t bytes) {
 }
 
 // As Werkzeug logs it: 127.0.0.1 - - [31/Jan/2026 12:00:00] "GET / HTTP/1.1" 200 -
+// Written past stdio, whose lock would be held for as long as nobody reads stderr.
 void Exchange::PrintAccess(int status) const {
-  const std::string time = FormatTime("%d/%b/%Y %H:%M:%S", /*local=*/true);
-  std::fprintf(stderr, "%s - - [%s] \"%s %s HTTP/1.%d\" %d -\n", peer_.c_str(), time.c_str(),
-               head.method.c_str(), head.target.c_str(), head.http_1_0 ? 0 : 1, status);
+  const std::string line = peer_ + " - - [" + FormatTime("%d/%b/%Y %H:%M:%S", /*local=*/true) +
+                           "] \"" + head.method + " " + head.target + " HTTP/1." +
+                           (head.http_1_0 ? "0" : "1") + "\" " + std::to_string(status) + " -\n";
+  while (::write(STDERR_FILENO, line.data(), line.size()) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace tao::reference_backend

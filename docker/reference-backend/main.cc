@@ -6,15 +6,19 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <variant>
 #include <vector>
 
@@ -127,12 +131,31 @@ void Live(const Behaviour& behaviour, const CommandLine& line, const Activity& a
   }
 }
 
-// Ends the process with 0 a second from now, whatever it does then. A thread that writes to stderr
-// waits for ever when nobody reads there, and the end must not wait for it.
-void EndWithinASecond() {
-  std::signal(SIGALRM, [](int) { ::_exit(0); });
-  ::alarm(1);
-}
+// Ends the process with 0 a second from now, unless it is destroyed before. A thread that writes to
+// stderr waits for ever when nobody reads there, and the end must not wait for it.
+class EndWithinASecond {
+ public:
+  EndWithinASecond() : thread_([this] { WaitOrEnd(); }) {}
+  ~EndWithinASecond() {
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  void WaitOrEnd() {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, std::chrono::seconds(1), [this] { return ended_; })) ::_exit(0);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool ended_ = false;
+  std::thread thread_;  // last: it uses the others
+};
 
 bool WritePidFile(const std::string& path) {
   if (path.empty()) return true;
@@ -181,9 +204,10 @@ int Main(const std::vector<std::string>& words, const Environment& environment) 
 
   server.Start(handler);
   Live(behaviour, line, activity, *log, signals);
-  EndWithinASecond();
+  const EndWithinASecond limit;
   if (!line.pid_file.empty()) ::unlink(line.pid_file.c_str());
   server.Stop();
+  std::fflush(nullptr);
   return 0;
 }
 

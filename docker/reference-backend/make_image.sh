@@ -28,7 +28,7 @@ fi
 [[ -n $shell ]] || fail "no bash-static here: apt-get install bash-static"
 [[ -x $program ]] ||
   fail "no program at $program: cmake --build --preset release --target reference-backend"
-# A program that asks for a dynamic linker would not start in the image, with a puzzling "not found".
+# A program that asks for a dynamic linker would not start in the image: a puzzling "not found".
 if LC_ALL=C grep -q -a -m1 '/ld-linux' "$program"; then
   fail "$program is not static: build the release preset, TAO_STATIC_REFERENCE_BACKEND=ON"
 fi

@@ -1,10 +1,10 @@
 #include "docker/reference-backend/media.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <optional>
 
+#include "docker/reference-backend/base64.h"
 #include "docker/reference-backend/excerpt.h"
 
 namespace tao::reference_backend {
@@ -20,26 +20,16 @@ constexpr std::string_view kMimeTypes[] = {
     "image/bmp",  "image/tiff",       "video/mp4", "video/avi",      "video/webm",
     "video/mkv",  "video/x-matroska", "video/mov", "video/quicktime"};
 
-constexpr std::array<bool, 256> Base64Alphabet() {
-  std::array<bool, 256> in{};
-  for (const char c : std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                       "0123456789+/")) {
-    in[static_cast<unsigned char>(c)] = true;
-  }
-  return in;
-}
-
-// How many bytes `text` decodes to; nothing when it is not base64.
-std::optional<uint64_t> DecodedBytes(std::string_view text) {
-  static constexpr std::array<bool, 256> kAlphabet = Base64Alphabet();
-  if (text.size() % 4 != 0) return std::nullopt;
+// How many bytes `text` decodes to, `left_out` digits of which are not there; nothing when it is
+// not base64.
+std::optional<uint64_t> DecodedBytes(std::string_view text, uint64_t left_out) {
+  const uint64_t size = text.size() + left_out;
+  if (size % 4 != 0) return std::nullopt;
   size_t padding = 0;
   while (padding < 2 && padding < text.size() && text[text.size() - 1 - padding] == '=') ++padding;
   const std::string_view digits = text.substr(0, text.size() - padding);
-  const bool valid =
-      std::all_of(digits.begin(), digits.end(), [](unsigned char c) { return kAlphabet[c]; });
-  if (!valid) return std::nullopt;
-  return text.size() / 4 * 3 - padding;
+  if (!std::all_of(digits.begin(), digits.end(), IsBase64Digit)) return std::nullopt;
+  return size / 4 * 3 - padding;
 }
 
 bool StartsWith(std::string_view text, std::string_view start) {
@@ -48,8 +38,8 @@ bool StartsWith(std::string_view text, std::string_view start) {
 
 std::string Shown(std::string_view text) { return Excerpt(text, kShownBytes); }
 
-std::variant<MediaDescription, MediaError> DescribeData(std::string_view kind,
-                                                        std::string_view uri) {
+std::variant<MediaDescription, MediaError> DescribeData(std::string_view kind, std::string_view uri,
+                                                        uint64_t left_out) {
   const size_t comma = uri.find(',');
   if (comma == std::string_view::npos) return MediaError{"data URI has no comma"};
   std::string_view header = uri.substr(5, comma - 5);
@@ -65,7 +55,7 @@ std::variant<MediaDescription, MediaError> DescribeData(std::string_view kind,
     return MediaError{"unsupported media type '" + Shown(mime) + "' for " + std::string(kind) +
                       "_url"};
   }
-  const auto bytes = DecodedBytes(uri.substr(comma + 1));
+  const auto bytes = DecodedBytes(uri.substr(comma + 1), left_out);
   if (!bytes) return MediaError{"data URI of " + mime + " is not valid base64"};
   if (*bytes > kMaxDecodedBytes) {
     return MediaError{"data URI of " + mime + " is too large: " + std::to_string(*bytes) +
@@ -77,8 +67,8 @@ std::variant<MediaDescription, MediaError> DescribeData(std::string_view kind,
 }  // namespace
 
 std::variant<MediaDescription, MediaError> DescribeMedia(std::string_view kind,
-                                                         std::string_view url) {
-  if (StartsWith(url, "data:")) return DescribeData(kind, url);
+                                                         std::string_view url, uint64_t left_out) {
+  if (StartsWith(url, "data:")) return DescribeData(kind, url, left_out);
   if (StartsWith(url, "http://") || StartsWith(url, "https://")) {
     return MediaDescription{std::string(kind) + " " + Shown(url)};
   }

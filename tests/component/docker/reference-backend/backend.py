@@ -62,7 +62,7 @@ def cosmos_predict(checkpoint=("--model", "base-2b"), port="8080", extra=()):
 
 def clean_environment(settings):
     names = {f"REFERENCE_BACKEND_{name}": str(value) for name, value in settings.items()}
-    # UTC and C, and nothing of this machine's: the program must need no more.
+    # Nothing else of this machine's environment: the program must need no more.
     return {"PATH": f"{LINKS}:/usr/bin:/bin", **names}
 
 
@@ -212,12 +212,7 @@ def video(url):
 
 
 def read_until_closed(client):
-    received = b""
-    while True:
-        piece = client.recv(MIB)
-        if not piece:
-            return received
-        received += piece
+    return b"".join(iter(lambda: client.recv(MIB), b""))
 
 
 def chat_head(length, extra=""):

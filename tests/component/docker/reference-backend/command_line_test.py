@@ -1,4 +1,4 @@
-"""The inner commands: the right ones serve, and each wrong one ends with 2, naming what is wrong."""
+"""The inner commands: the right ones serve; each wrong one ends with 2 and says what is wrong."""
 
 import socket
 import subprocess

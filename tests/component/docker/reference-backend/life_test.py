@@ -17,7 +17,7 @@ from backend import (
     wait_for,
 )
 
-# setting that stays in the stage -> (HTTP of shape B, reason of A, type of B, chat's HTTP, progress)
+# What stays in the stage: HTTP of shape B, reason of A, type of B, chat's HTTP, progress.
 STAGES = {
     ("STALL_AT", "initializing"): (
         202,
@@ -35,7 +35,13 @@ STAGES = {
         "downloading_model",
     ),
     ("STALL_AT", "loading_model"): (202, "model_loading", "model_loading", 202, "loading_model"),
-    ("FAIL_AT", "initializing"): (503, "initialization_failed", "initialization_error", 503, "error"),
+    ("FAIL_AT", "initializing"): (
+        503,
+        "initialization_failed",
+        "initialization_error",
+        503,
+        "error",
+    ),
     ("FAIL_AT", "downloading_model"): (503, "model_load_failed", "model_load_error", 503, "error"),
     ("FAIL_AT", "loading_model"): (503, "model_load_failed", "model_load_error", 503, "error"),
 }

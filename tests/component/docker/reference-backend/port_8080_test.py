@@ -1,4 +1,4 @@
-"""cosmos-rl has no port flag: it takes 8080. Nothing else may start there meanwhile (RESOURCE_LOCK)."""
+"""cosmos-rl has no port flag: it takes 8080. CMakeLists.txt locks that port for this test."""
 
 import socket
 

@@ -1,13 +1,14 @@
 """Bodies both ways, SSE, keep-alive, and the log of what happened on the wire."""
 
 import json
+import pathlib
 import socket
 import struct
 import time
 
 import pytest
 
-from backend import MIB, Answer, Backend, chat_head, read_until_closed, user, wait_for
+from backend import MIB, Answer, Backend, chat_head, read_until_closed, user, video, wait_for
 
 
 def chunked(pieces):
@@ -53,6 +54,37 @@ def test_body_of_64_mib_is_read_as_it_arrives(tmp_path):
         client.sendall(body[2 * MIB :])
         answer = read_until_closed(client)
         assert f"body {size} bytes".encode() in answer
+
+
+MP4 = "data:video/mp4;base64,"
+
+
+@pytest.mark.parametrize(
+    "base64_text, want",
+    [
+        ("QUJD" * MIB, f"video/mp4 {3 * MIB} bytes"),
+        ("QUJD" * MIB + "QQ==", f"video/mp4 {3 * MIB + 1} bytes"),
+        ("QUJD" * 1024 + "QUI=", "video/mp4 3074 bytes"),
+        ("QUJD" * MIB + "Q", "not valid base64"),
+        ("QUJD" * MIB + "QQ==QUJD", "not valid base64"),
+        ("QUJD" * MIB + "QQ-_", "not valid base64"),
+        ("QUJD" * MIB + "QQ" + "=" * 1024, "not valid base64"),
+    ],
+)
+def test_long_base64_is_measured_and_checked(base64_text, want, tmp_path):
+    """It is not held: what is told of it must not depend on that."""
+    with Backend(tmp_path) as backend:
+        answer = backend.chat(user("before", video(MP4 + base64_text), "after"))
+        assert want in answer.body.decode()
+        assert ('prompt \\"after\\"' in answer.body.decode()) is (answer.status == 200)
+
+
+def test_large_media_are_not_held(tmp_path):
+    with Backend(tmp_path) as backend:
+        assert backend.chat(user(video(MP4 + "QUJD" * (32 * MIB)))).status == 200
+        status = pathlib.Path(f"/proc/{backend.process.pid}/status").read_text()
+        peak_kib = int(status.split("VmHWM:")[1].split()[0])
+    assert peak_kib < 64 * 1024, "peak memory of a body of 128 MiB (sanitizers need a part of it)"
 
 
 def test_body_over_the_limit_is_413_at_once(tmp_path):
@@ -277,7 +309,9 @@ def test_client_that_leaves_while_it_computes(abruptly, tmp_path):
         assert backend.readiness().status == 200
 
 
-@pytest.mark.parametrize("settings", [{"REPLY_BYTES": 64 * MIB}, {"SSE": 1, "SSE_INTERVAL_MS": 9000}])
+@pytest.mark.parametrize(
+    "settings", [{"REPLY_BYTES": 64 * MIB}, {"SSE": 1, "SSE_INTERVAL_MS": 9000}]
+)
 def test_client_that_leaves_within_the_answer(settings, tmp_path):
     with Backend(tmp_path, **settings) as backend:
         client = backend.connect()
