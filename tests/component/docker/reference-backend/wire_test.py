@@ -119,7 +119,7 @@ def test_reply_of_a_size_is_a_video_like_text(tmp_path):
         content = answer.content()
         assert len(content) == size
         assert content.startswith("data:video/mp4;base64,ABCDEFGH")
-        event = backend.events("reply_complete")[0]
+        event = backend.wait_for_event("reply_complete")
         assert event["reply_bytes"] == len(answer.body)
         assert backend.events("reply_first_mib")
 
