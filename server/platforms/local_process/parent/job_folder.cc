@@ -49,11 +49,6 @@ unsigned long long StartTimeOf(pid_t pid) {
   return at == std::string::npos ? 0 : std::strtoull(stat.c_str() + at + 1, nullptr, 10);
 }
 
-JobFolder::~JobFolder() {
-  if (lock_fd_ >= 0) close(lock_fd_);
-  if (fd_ >= 0) close(fd_);
-}
-
 bool JobFolder::Open(const std::string& path) {
   fd_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
   return fd_ >= 0;

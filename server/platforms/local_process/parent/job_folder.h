@@ -17,7 +17,8 @@ class JobFolder {
   JobFolder() = default;
   JobFolder(const JobFolder&) = delete;
   JobFolder& operator=(const JobFolder&) = delete;
-  ~JobFolder();  // gives the lock back
+  // Closes nothing: the lock is held for the life of the process, to its very end.
+  ~JobFolder() = default;
 
   // False, with errno, when `path` is no folder that we can use.
   bool Open(const std::string& path);

@@ -26,20 +26,34 @@ pid_t ParentOf(const char* pid) {
   return name_end == nullptr || std::strlen(name_end) < 5 ? 0 : std::atoi(name_end + 4);
 }
 
-}  // namespace
-
-std::vector<pid_t> LivingChildren(pid_t except) {
-  std::vector<pid_t> children;
+// One look at /proc. True when it reaped somebody.
+bool Scan(pid_t except, std::vector<pid_t>& children) {
+  children.clear();
   DIR* const proc = opendir("/proc");
-  if (proc == nullptr) return children;
+  if (proc == nullptr) return false;
+  bool reaped = false;
   const pid_t self = getpid();
   while (const dirent* const entry = readdir(proc)) {
     const pid_t pid = std::atoi(entry->d_name);
     if (pid <= 0 || pid == except || ParentOf(entry->d_name) != self) continue;
     // Only we reap them, so a pid that is our child stays that child until this very call.
-    if (waitpid(pid, nullptr, WNOHANG) == 0) children.push_back(pid);
+    if (waitpid(pid, nullptr, WNOHANG) == 0) {
+      children.push_back(pid);
+    } else {
+      reaped = true;
+    }
   }
   closedir(proc);
+  return reaped;
+}
+
+}  // namespace
+
+std::vector<pid_t> LivingChildren(pid_t except) {
+  std::vector<pid_t> children;
+  // The children of one that ended became ours, perhaps after the scan had passed them.
+  while (Scan(except, children)) {
+  }
   return children;
 }
 

@@ -158,6 +158,7 @@ TEST_F(LocalProcessTest, WhatItStartedEndsWithIt) {
       // It ends by itself: what it left has 5 s, as it ignores SIGTERM.
       LinesToTheEnd(job_id);
       EXPECT_EQ(StateOf(job_id).exit_code, 4);
+      ASSERT_TRUE(Stop(job_id).ok());  // for the parent, which has the mark in its command line too
     }
     EXPECT_EQ(ProcessesWith(mark), 0);
   }

@@ -60,7 +60,7 @@ TEST_F(LocalProcessLogsTest, FollowsAsTheJobSpeaks) {
   };
   ASSERT_EQ(write(to_job.get(), "word0\n", 6), 6);
   ASSERT_TRUE(
-      platform_->StreamLogs({.job_id = job_id}, {.tail_lines = 0, .follow = true}, sink, never_)
+      platform_->StreamLogs({.job_id = job_id}, {.tail_lines = -1, .follow = true}, sink, never_)
           .ok());
   EXPECT_EQ(sink.lines.back(), "heard word4");
 }
