@@ -3,7 +3,10 @@
 // What the tests of local-process share: a state directory of their own, the real
 // tao-process-parent, and small shell commands as services.
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -17,6 +20,7 @@
 
 #include "server/base/strings.h"
 #include "server/base/uuid.h"
+#include "server/io/file.h"
 #include "server/platforms/local_process/job_folder_view.h"
 #include "server/platforms/local_process/local_process_platform.h"
 #include "server/registry/step.h"
@@ -37,10 +41,32 @@ inline std::string ReadText(const std::string& path) {
   return text.str();
 }
 
+// A socket of this process that listens on a free port.
+class Listener {
+ public:
+  Listener() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    const bool listens = bind(fd_.get(), any, size) == 0 && listen(fd_.get(), 1) == 0 &&
+                         getsockname(fd_.get(), any, &size) == 0;
+    if (!listens) std::abort();
+    port = ntohs(address.sin_port);
+  }
+  int port = 0;
+
+ private:
+  io::UniqueFd fd_;
+};
+
+inline int FreePort() { return Listener().port; }
+
 // Both sessions; keeps what the driver asks for, in order.
 class Session : public LaunchSession, public StopSession {
  public:
-  explicit Session(int port = 9) : ports_{port} {}
+  explicit Session(int port = FreePort()) : ports_{port} {}
 
   absl::Status BeginStep(registry::Step step) override {
     calls.push_back("begin " + std::string(registry::ToString(step)));

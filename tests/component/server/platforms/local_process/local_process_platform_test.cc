@@ -1,8 +1,5 @@
 #include "server/platforms/local_process/local_process_platform.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -22,31 +19,9 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::UnorderedElementsAre;
 
-// A socket of this process that listens on a free port.
-class Listener {
- public:
-  Listener() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(bind(fd_.get(), any, size), 0);
-    EXPECT_EQ(listen(fd_.get(), 1), 0);
-    EXPECT_EQ(getsockname(fd_.get(), any, &size), 0);
-    port = ntohs(address.sin_port);
-  }
-  int port = 0;
-
- private:
-  io::UniqueFd fd_;
-};
-
-int FreePort() { return Listener().port; }
-
 TEST_F(LocalProcessTest, StartsObservesAndStops) {
   const std::string job_id = base::NewUuid();
-  Session session(FreePort());
+  Session session;
   const auto job = platform_->Launch(PlanOf(job_id, "sleep 1000"), session);
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_THAT(session.calls, ElementsAre("save", "begin spawn-process", "end spawn-process"));
@@ -91,7 +66,7 @@ TEST_F(LocalProcessTest, WhatNeverWasIsGone) {
 TEST_F(LocalProcessTest, ASecondLaunchFindsTheFirst) {
   const std::string job_id = base::NewUuid();
   const launch::LaunchPlan plan = PlanOf(job_id, "echo x >> started; sleep 1000");
-  Session first(FreePort()), second(FreePort());
+  Session first, second;
   ASSERT_TRUE(platform_->Launch(plan, first).ok());
   const auto again = platform_->Launch(plan, second);
   ASSERT_TRUE(again.ok());
@@ -110,7 +85,7 @@ TEST_F(LocalProcessTest, OfManyLaunchesAtOnceOneStarts) {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       LocalProcessPlatform platform(ConfigIn(state_dir_));
-      Session session(9);
+      Session session;
       const auto job = platform.Launch(plan, session);
       EXPECT_TRUE(job.ok()) << job.status();
     });
