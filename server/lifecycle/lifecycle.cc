@@ -1,0 +1,194 @@
+#include "server/lifecycle/lifecycle.h"
+
+#include <absl/strings/str_format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "server/base/errors.h"
+#include "server/base/log.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/lifecycle/start_operation.h"
+#include "server/lifecycle/stop_operation.h"
+
+namespace tao::lifecycle {
+namespace {
+
+using registry::Operation;
+using registry::ServiceRecord;
+using registry::Step;
+using routing::Phase;
+
+// Launches block for a pull's time, and must not keep a Stop of another service waiting.
+constexpr int kOperationThreads = 64;
+
+ServiceRecord GoneRecord(std::string_view job_id) {
+  ServiceRecord record;
+  record.job_id = std::string(job_id);
+  record.phase = Phase::kStopped;
+  record.message = "no such service; nothing to stop";
+  return record;
+}
+
+}  // namespace
+
+Lifecycle::Lifecycle(Parts& parts) : parts_(parts), operations_(kOperationThreads) {}
+
+Lifecycle::~Lifecycle() { Shutdown(); }
+
+void Lifecycle::Shutdown() { operations_.Shutdown(); }
+
+absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
+                                              absl::Duration drain_timeout) {
+  if (job_id.empty()) {
+    return base::WithDetails(
+        absl::InvalidArgumentError("job_id is empty; name the service to stop (List shows them)"),
+        {.violations = {{"job_id", "is required; List shows the services"}}});
+  }
+  const std::optional<ServiceRecord> found = parts_.registry->Find(job_id);
+  if (!found.has_value() || found->phase == Phase::kStopped) {
+    return found.value_or(GoneRecord(job_id));
+  }
+  if (found->foreign && parts_.PlatformNamed(found->platform) == nullptr) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "service %s was started by another tool on platform %s, which this daemon does not have; stop it "
+        "with the tool that started it",
+        base::Quoted(job_id), base::Quoted(found->platform)));
+  }
+  if (found->foreign && !parts_.PlatformNamed(found->platform)->traits().own_network) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "service %s was started by another tool, and its registry entry has no process id; end it with "
+        "the tool that started it",
+        base::Quoted(job_id)));
+  }
+  const absl::Time now = parts_.clock->Now();
+  bool accepted = false;
+  ASSIGN_OR_RETURN(ServiceRecord record,
+                   parts_.registry->Update(job_id, [&](ServiceRecord& changed) {
+                     if (changed.phase == Phase::kDraining || changed.phase == Phase::kStopped) {
+                       return false;  // somebody else's Stop is on its way
+                     }
+                     changed.phase = Phase::kDraining;
+                     changed.phase_since = now;
+                     changed.reason = "stop_requested";
+                     changed.message = "draining; exchanges in flight may end";
+                     changed.journal = {.operation = Operation::kStop, .step = Step::kDrain};
+                     accepted = true;
+                     return true;
+                   }));
+  if (accepted) {
+    base::Log(base::LogLevel::kInfo, "lifecycle", "stop accepted", {{"job_id", record.job_id}});
+    operations_.CancelCurrent(job_id);
+    PostStop(record.job_id, drain_timeout);
+  }
+  return record;
+}
+
+void Lifecycle::PostStart(const std::string& job_id) {
+  operations_.Post(job_id, [this, job_id](const base::CancelToken& cancel) {
+    RunStart(parts_, job_id, cancel);
+  });
+}
+
+void Lifecycle::PostStop(const std::string& job_id, absl::Duration drain_timeout) {
+  operations_.Post(job_id, [this, job_id, drain_timeout](const base::CancelToken& cancel) {
+    RunStop(parts_, job_id, drain_timeout, cancel);
+  });
+}
+
+void Lifecycle::PostFail(const std::string& job_id) {
+  operations_.Post(job_id, [this, job_id](const base::CancelToken& cancel) {
+    RunFail(parts_, job_id, cancel);
+  });
+}
+
+absl::StatusOr<platforms::PlatformState> Lifecycle::Observe(const ServiceRecord& record) {
+  platforms::Platform* const platform = parts_.PlatformNamed(record.platform);
+  if (platform == nullptr || record.foreign) {
+    return absl::UnavailableError("the platform cannot be asked about this service");
+  }
+  return platform->Observe(JobOf(record));
+}
+
+absl::Status Lifecycle::StreamLogs(std::string_view job_id, const platforms::LogOptions& options,
+                                   platforms::LogSink& sink, const base::CancelToken& cancel) {
+  const std::optional<ServiceRecord> record = parts_.registry->Find(job_id);
+  if (!record.has_value() || record->phase == Phase::kStopped) {
+    return base::TokenError(
+        base::ErrorToken::kServiceNotFound,
+        absl::StrFormat("no service has job_id %s; List shows those there are", base::Quoted(job_id)));
+  }
+  if (record->phase == Phase::kFailed && !record->keep_failed) {
+    for (const std::string& line : record->last_log_lines) {
+      if (!sink.OnLine(line)) break;
+    }
+    return absl::OkStatus();  // its container is gone; this is what was saved of its log
+  }
+  platforms::Platform* const platform = parts_.PlatformNamed(record->platform);
+  if (platform == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("service %s runs on platform %s, which this daemon does not have; read its "
+                        "logs with the tool that started it",
+                        base::Quoted(job_id), base::Quoted(record->platform)));
+  }
+  return platform->StreamLogs(JobOf(*record), options, sink, cancel);
+}
+
+void Lifecycle::OnFinding(std::string_view job_id, std::optional<platforms::PlatformState> platform,
+                          std::optional<readiness::ProbeResult> probe) {
+  bool failed = false;
+  bool ended = false;
+  const auto apply = [&](ServiceRecord& record) {
+    const readiness::PhaseDecision decision =
+        readiness::DecidePhase({.record = &record, .platform = platform, .probe = probe,
+                                .now = parts_.clock->Now()});
+    if (!decision.changed) return false;
+    const absl::Time now = parts_.clock->Now();
+    const bool moved = decision.phase != record.phase || !(decision.progress == record.progress);
+    if (moved) record.progress_since = now;
+    if (decision.phase != record.phase) record.phase_since = now;
+    record.phase = decision.phase;
+    record.reason = decision.reason;
+    record.message = decision.message;
+    record.progress = decision.progress;
+    if (record.foreign) return true;  // nothing of ours to clean up
+    if (decision.phase == Phase::kFailed) {
+      record.ended_at = now;
+      record.journal = {.operation = Operation::kFail, .step = Step::kSaveLogs};
+      failed = true;
+    } else if (decision.phase == Phase::kStopped) {
+      // It ended by itself. Its container, entry and leases go the way of a Stop.
+      record.phase = Phase::kDraining;
+      record.journal = {.operation = Operation::kStop, .step = Step::kDrain};
+      ended = true;
+    }
+    return true;
+  };
+  const auto updated = parts_.registry->Update(job_id, apply);
+  if (!updated.ok()) return;  // it is gone, and the finding with it
+  if (failed) {
+    base::Log(base::LogLevel::kError, "lifecycle", "service failed",
+              {{"job_id", std::string(job_id)},
+               {"reason", updated->reason},
+               {"message", updated->message}});
+    PostFail(updated->job_id);
+  } else if (ended) {
+    base::Log(base::LogLevel::kInfo, "lifecycle", "service ended by itself",
+              {{"job_id", std::string(job_id)}, {"reason", updated->reason}});
+    PostStop(updated->job_id, absl::ZeroDuration());
+  }
+}
+
+void Lifecycle::Prune() { parts_.registry->Prune(parts_.clock->Now()); }
+
+void Lifecycle::StopAll(absl::Duration drain_timeout) {
+  std::vector<std::string> stopped;
+  for (const ServiceRecord& record : parts_.registry->List()) {
+    if (record.foreign) continue;
+    if (Stop(record.job_id, drain_timeout).ok()) stopped.push_back(record.job_id);
+  }
+  for (const std::string& job_id : stopped) operations_.WaitIdle(job_id);
+}
+
+}  // namespace tao::lifecycle

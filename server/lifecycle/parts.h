@@ -1,0 +1,77 @@
+#pragma once
+
+// What the operations of a service work with. Owned by main (or by a test), handed around by reference.
+
+#include <absl/time/time.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "server/base/clock.h"
+#include "server/catalog/catalog.h"
+#include "server/launch/launch_request.h"
+#include "server/lifecycle/leases.h"
+#include "server/platforms/platform.h"
+#include "server/registry/registry.h"
+#include "server/registry/registry_file_sync.h"
+#include "server/registry/state_directory.h"
+#include "server/routing/exchanges.h"
+
+namespace tao::lifecycle {
+
+struct LifecycleConfig {
+  // Platform of a StartRequest that names none; empty: naming one is required. YAML: default_platform.
+  std::string default_platform;
+  // GPU mode of a StartRequest that names none. YAML: gpu_mode.
+  launch::GpuMode default_gpu_mode = launch::GpuMode::kAuto;
+  absl::Duration preflight_timeout = absl::Seconds(30);
+  // No change of phase or progress for this long, from STARTING on, is FAILED.
+  absl::Duration progress_timeout = absl::Seconds(600);
+  absl::Duration startup_timeout = absl::Hours(2);  // in all
+  absl::Duration drain_timeout = absl::Seconds(30);  // of a Stop that names none
+  absl::Duration stop_retry = absl::Seconds(5);      // between tries while a platform cannot be asked
+  // After a start, how long and how often to look for what a dead daemon's helper program left behind.
+  absl::Duration leftovers_limit = absl::Seconds(60);
+  absl::Duration leftovers_interval = absl::Seconds(5);
+};
+
+// The gateway's side of a Stop; wired in main. Thread-safe.
+class ExchangeCutter {
+ public:
+  virtual ~ExchangeCutter() = default;
+  // Ends the exchanges of `job_id` that are still in flight.
+  virtual void CutExchanges(std::string_view job_id) = 0;
+};
+
+struct Parts {
+  LifecycleConfig config;
+  std::shared_ptr<const catalog::Catalog> catalog;
+  registry::StateDirectory* state = nullptr;
+  registry::Registry* registry = nullptr;
+  registry::RegistryFileSync* registry_file = nullptr;
+  Leases* leases = nullptr;
+  std::map<std::string, platforms::Platform*, std::less<>> platforms;  // by traits().name
+  const routing::ExchangeCounter* exchanges = nullptr;
+  ExchangeCutter* cutter = nullptr;
+  const base::Clock* clock = nullptr;
+  std::function<std::optional<std::string>(const std::string&)> environment;
+
+  // Null when this daemon has no such platform.
+  platforms::Platform* PlatformNamed(std::string_view name) const {
+    const auto found = platforms.find(name);
+    return found == platforms.end() ? nullptr : found->second;
+  }
+};
+
+// The driver's view of a record.
+inline platforms::PlatformJob JobOf(const registry::ServiceRecord& record) {
+  return {.job_id = record.job_id,
+          .host_port = record.host_port,
+          .driver_state = record.driver_state};
+}
+
+}  // namespace tao::lifecycle

@@ -1,0 +1,99 @@
+// Lifecycle's part that runs at start, and takes in what other tools did.
+
+#include <poll.h>
+
+#include <string>
+
+#include "server/base/log.h"
+#include "server/base/status.h"
+#include "server/lifecycle/lifecycle.h"
+#include "server/lifecycle/recovery.h"
+
+namespace tao::lifecycle {
+namespace {
+
+using registry::ServiceRecord;
+using routing::Phase;
+
+// The sweep's name in the operation queue: no job_id looks like it.
+constexpr std::string_view kSweep = "(leftovers)";
+
+// Journals nothing: what is removed has no record.
+class SilentSession : public platforms::StopSession {
+ public:
+  absl::Status BeginStep(registry::Step) override { return absl::OkStatus(); }
+  absl::Status EndStep(registry::Step) override { return absl::OkStatus(); }
+};
+
+// Whether a job that was found on a platform belongs to nobody. FAILED ones that are kept on purpose, and
+// everything that an operation works on, belong to their record.
+bool IsLeftover(const std::optional<ServiceRecord>& record) {
+  if (!record.has_value() || record->phase == Phase::kStopped) return true;
+  return record->phase == Phase::kFailed && !record->keep_failed &&
+         record->journal.operation == registry::Operation::kNone;
+}
+
+}  // namespace
+
+void Lifecycle::Recover() {
+  for (const ServiceRecord& record : parts_.registry->List()) {
+    if (record.foreign) continue;
+    const RecoveryAction action = PlanRecovery(record);
+    base::Log(base::LogLevel::kInfo, "lifecycle", "recovering service",
+              {{"job_id", record.job_id},
+               {"phase", std::string(routing::ToString(record.phase))},
+               {"step", std::string(registry::ToString(record.journal.step))},
+               {"action", std::string(ToString(action))}});
+    switch (action) {
+      case RecoveryAction::kNothing: break;
+      case RecoveryAction::kAdopt: break;  // leased, probed and published as every live record is
+      case RecoveryAction::kResumeStart: PostStart(record.job_id); break;
+      case RecoveryAction::kResumeStop: PostStop(record.job_id, absl::ZeroDuration()); break;
+      case RecoveryAction::kResumeFail: PostFail(record.job_id); break;
+    }
+  }
+  operations_.Post(kSweep, [this](const base::CancelToken& cancel) {
+    const absl::Duration end = parts_.clock->Monotonic() + parts_.config.leftovers_limit;
+    do {
+      SweepLeftovers();
+      pollfd wait{.fd = cancel.fd(), .events = POLLIN, .revents = 0};
+      poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(parts_.config.leftovers_interval)));
+    } while (!cancel.cancelled() && parts_.clock->Monotonic() < end);
+  });
+}
+
+void Lifecycle::SweepLeftovers() {
+  for (const auto& [name, platform] : parts_.platforms) {
+    const auto found = platform->FindOurs();
+    if (!found.ok()) {
+      // A platform that is not installed here is no news; one that ran services says so when probed.
+      base::Log(base::LogLevel::kDebug, "lifecycle", "platform could not be searched for leftovers",
+                {{"platform", name}, {"error", found.status().ToString()}});
+      continue;
+    }
+    for (const platforms::FoundJob& job : *found) {
+      // Looked up after the search: a record stands before its job does.
+      if (!IsLeftover(parts_.registry->Find(job.job_id))) continue;
+      base::Log(base::LogLevel::kWarning, "lifecycle", "removing a job of ours that no service knows",
+                {{"job_id", job.job_id}, {"platform", name}});
+      SilentSession session;
+      platforms::PlatformJob leftover;
+      leftover.job_id = job.job_id;
+      const absl::Status removed = platform->Stop(leftover, platforms::StopOptions{}, session);
+      if (!removed.ok()) {
+        base::Log(base::LogLevel::kWarning, "lifecycle", "a leftover job could not be removed",
+                  {{"job_id", job.job_id}, {"error", removed.ToString()}});
+      }
+    }
+  }
+}
+
+void Lifecycle::OnForeignEntry(const registry::FileEntry& entry) {
+  static_cast<void>(entry);
+}
+
+void Lifecycle::OnForeignEntryGone(std::string_view job_id) { static_cast<void>(job_id); }
+
+void Lifecycle::OnOurEntryVanished(std::string_view job_id) { static_cast<void>(job_id); }
+
+}  // namespace tao::lifecycle
