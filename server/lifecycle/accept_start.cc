@@ -26,16 +26,21 @@ absl::Status PlatformError(const Parts& parts, const std::string& name) {
   const std::string what =
       name.empty() ? "is required (the operator set no default_platform)"
                    : absl::StrFormat("%s is not a platform of this daemon", base::Quoted(name));
-  return base::WithDetails(absl::InvalidArgumentError(absl::StrFormat("platform %s; %s", what, advice)),
-                           {.violations = {{"platform", absl::StrFormat("%s; %s", what, advice)}}});
+  return base::WithDetails(
+      absl::InvalidArgumentError(absl::StrFormat("platform %s; %s", what, advice)),
+      {.violations = {{"platform", absl::StrFormat("%s; %s", what, advice)}}});
 }
 
 std::string_view GpuModeName(launch::GpuMode mode) {
   switch (mode) {
-    case launch::GpuMode::kDevice: return "device";
-    case launch::GpuMode::kTegra: return "tegra";
-    case launch::GpuMode::kNone: return "none";
-    default: return "auto";
+    case launch::GpuMode::kDevice:
+      return "device";
+    case launch::GpuMode::kTegra:
+      return "tegra";
+    case launch::GpuMode::kNone:
+      return "none";
+    default:
+      return "auto";
   }
 }
 
@@ -71,11 +76,13 @@ absl::StatusOr<std::optional<ServiceRecord>> Earlier(const Parts& parts,
                                                      const launch::LaunchRequest& request) {
   if (request.request_id.empty()) return std::optional<ServiceRecord>();
   std::optional<ServiceRecord> found = parts.registry->FindRequest(request.request_id);
-  if (!found.has_value() || found->request_fingerprint == EncodeLaunchRequest(request)) return found;
-  return absl::AlreadyExistsError(absl::StrFormat(
-      "request_id %s already started service %s with other parameters; use a new request_id, or the "
-      "same parameters to get that service",
-      base::Quoted(request.request_id), found->job_id));
+  if (!found.has_value() || found->request_fingerprint == EncodeLaunchRequest(request))
+    return found;
+  return absl::AlreadyExistsError(
+      absl::StrFormat("request_id %s already started service %s with other parameters; use a new "
+                      "request_id, or the "
+                      "same parameters to get that service",
+                      base::Quoted(request.request_id), found->job_id));
 }
 
 // Holds the leases of a start that was not accepted yet.
@@ -130,7 +137,9 @@ absl::StatusOr<ServiceRecord> Lifecycle::AcceptStart(const launch::LaunchRequest
                      parts_.leases->AcquirePort(job_id, PortWishOf(parts_, record), {}));
   }
   if (!gpus.empty()) {
-    ASSIGN_OR_RETURN(record.gpu_ids, parts_.leases->AcquireGpus(job_id, plan.gpus, gpus));
+    launch::GpuRequest wanted = plan.gpus;
+    if (!wanted.ids.empty()) wanted.ids = gpus;  // the platform's own names of those asked for
+    ASSIGN_OR_RETURN(record.gpu_ids, parts_.leases->AcquireGpus(job_id, wanted, gpus));
   }
   RETURN_IF_ERROR(parts_.registry->Insert(record));
   leases.Keep();

@@ -1,7 +1,7 @@
 #pragma once
 
-// The driver's way to the journal, the leases and the record, for one operation of one service. Used by
-// the operation's thread alone.
+// The driver's way to the journal, the leases and the record, for one operation of one service.
+// Used by the operation's thread alone.
 
 #include <map>
 #include <set>

@@ -51,16 +51,18 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
     return found.value_or(GoneRecord(job_id));
   }
   if (found->foreign && parts_.PlatformNamed(found->platform) == nullptr) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "service %s was started by another tool on platform %s, which this daemon does not have; stop it "
-        "with the tool that started it",
-        base::Quoted(job_id), base::Quoted(found->platform)));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("service %s was started by another tool on platform %s, which this daemon "
+                        "does not have; stop it "
+                        "with the tool that started it",
+                        base::Quoted(job_id), base::Quoted(found->platform)));
   }
   if (found->foreign && !parts_.PlatformNamed(found->platform)->traits().own_network) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "service %s was started by another tool, and its registry entry has no process id; end it with "
-        "the tool that started it",
-        base::Quoted(job_id)));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("service %s was started by another tool, and its registry entry has no "
+                        "process id; end it with "
+                        "the tool that started it",
+                        base::Quoted(job_id)));
   }
   const absl::Time now = parts_.clock->Now();
   bool accepted = false;
@@ -98,9 +100,8 @@ void Lifecycle::PostStop(const std::string& job_id, absl::Duration drain_timeout
 }
 
 void Lifecycle::PostFail(const std::string& job_id) {
-  operations_.Post(job_id, [this, job_id](const base::CancelToken& cancel) {
-    RunFail(parts_, job_id, cancel);
-  });
+  operations_.Post(
+      job_id, [this, job_id](const base::CancelToken& cancel) { RunFail(parts_, job_id, cancel); });
 }
 
 absl::StatusOr<platforms::PlatformState> Lifecycle::Observe(const ServiceRecord& record) {
@@ -115,9 +116,9 @@ absl::Status Lifecycle::StreamLogs(std::string_view job_id, const platforms::Log
                                    platforms::LogSink& sink, const base::CancelToken& cancel) {
   const std::optional<ServiceRecord> record = parts_.registry->Find(job_id);
   if (!record.has_value() || record->phase == Phase::kStopped) {
-    return base::TokenError(
-        base::ErrorToken::kServiceNotFound,
-        absl::StrFormat("no service has job_id %s; List shows those there are", base::Quoted(job_id)));
+    return base::TokenError(base::ErrorToken::kServiceNotFound,
+                            absl::StrFormat("no service has job_id %s; List shows those there are",
+                                            base::Quoted(job_id)));
   }
   if (record->phase == Phase::kFailed && !record->keep_failed) {
     for (const std::string& line : record->last_log_lines) {
@@ -139,22 +140,18 @@ void Lifecycle::OnFinding(std::string_view job_id, std::optional<platforms::Plat
                           std::optional<readiness::ProbeResult> probe) {
   bool failed = false;
   bool ended = false;
+  const std::optional<ServiceRecord> before = parts_.registry->Find(job_id);
+  if (!before.has_value()) return;
+  const absl::Time now = parts_.clock->Now();
+  const readiness::PhaseDecision expected = readiness::DecidePhase(
+      {.record = &*before, .platform = platform, .probe = probe, .now = now});
+  if (!expected.changed) return;
   const auto apply = [&](ServiceRecord& record) {
-    const readiness::PhaseDecision decision =
-        readiness::DecidePhase({.record = &record, .platform = platform, .probe = probe,
-                                .now = parts_.clock->Now()});
-    if (!decision.changed) return false;
-    const absl::Time now = parts_.clock->Now();
-    const bool moved = decision.phase != record.phase || !(decision.progress == record.progress);
-    if (moved) record.progress_since = now;
-    if (decision.phase != record.phase) record.phase_since = now;
-    record.phase = decision.phase;
-    record.reason = decision.reason;
-    record.message = decision.message;
-    record.progress = decision.progress;
-    if (record.foreign) return true;  // nothing of ours to clean up
+    const readiness::PhaseDecision decision = readiness::DecidePhase(
+        {.record = &record, .platform = platform, .probe = probe, .now = now});
+    readiness::Apply(decision, now, record);
+    if (!decision.changed || record.foreign) return decision.changed;
     if (decision.phase == Phase::kFailed) {
-      record.ended_at = now;
       record.journal = {.operation = Operation::kFail, .step = Step::kSaveLogs};
       failed = true;
     } else if (decision.phase == Phase::kStopped) {
@@ -165,7 +162,11 @@ void Lifecycle::OnFinding(std::string_view job_id, std::optional<platforms::Plat
     }
     return true;
   };
-  const auto updated = parts_.registry->Update(job_id, apply);
+  // A progress text is told again by the next probe: not worth a durable write each.
+  const auto durability = expected.phase == before->phase
+                              ? registry::Registry::Durability::kMemory
+                              : registry::Registry::Durability::kDurable;
+  const auto updated = parts_.registry->Update(job_id, apply, durability);
   if (!updated.ok()) return;  // it is gone, and the finding with it
   if (failed) {
     base::Log(base::LogLevel::kError, "lifecycle", "service failed",

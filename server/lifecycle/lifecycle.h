@@ -1,16 +1,16 @@
 #pragma once
 
-// Start, Stop and everything between them: the one place that changes a service's record. The API asks it,
-// the prober reports to it, recovery runs in it once at start. Thread-safe.
+// Start, Stop and everything between them: the one place that changes a service's record. The API
+// asks it, the prober reports to it, recovery runs in it once at start. Thread-safe.
 //
-// The way of a Start: Lifecycle::Start (checks, leases, the journal; start_operation.h) -> the operation
-// queue -> StartOperation (the driver's Launch, confirm, publish) -> the prober's findings (OnFinding)
-// until READY. The way of a Stop: Lifecycle::Stop (DRAINING is durable) -> StopOperation.
+// The way of a Start: Lifecycle::Start (checks, leases, the journal; start_operation.h) -> the
+// operation queue -> StartOperation (the driver's Launch, confirm, publish) -> the prober's
+// findings (OnFinding) until READY. The way of a Stop: Lifecycle::Stop (DRAINING is durable) ->
+// StopOperation.
 
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,18 +33,19 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   // Ends helper programs and waits for the operations that run; services run on.
   ~Lifecycle() override;
 
-  // Compares journal, records and platforms, and puts every half-done thing in order: adopts what runs,
-  // finishes what was being stopped, starts again what was being started. Blocks for the platforms'
-  // answers; long work goes on in the background. Call once, before the API listens.
+  // Compares journal, records and platforms, and puts every half-done thing in order: adopts what
+  // runs, finishes what was being stopped, starts again what was being started. Blocks for the
+  // platforms' answers; long work goes on in the background. Call once, before the API listens.
   void Recover();
 
-  // Checks, leases, journals; the launch goes on in the background. Blocks for the platform's preflight
-  // (30 s at most). The same request_id and parameters give the same service.
+  // Checks, leases, journals; the launch goes on in the background. Blocks for the platform's
+  // preflight (30 s at most). The same request_id and parameters give the same service.
   absl::StatusOr<registry::ServiceRecord> Start(const launch::LaunchRequest& request);
 
   // DRAINING is durable when it returns. What is gone already comes back as STOPPED.
   // FailedPrecondition: an entry of another tool that lacks what it takes to stop it.
-  absl::StatusOr<registry::ServiceRecord> Stop(std::string_view job_id, absl::Duration drain_timeout);
+  absl::StatusOr<registry::ServiceRecord> Stop(std::string_view job_id,
+                                               absl::Duration drain_timeout);
 
   // For StreamLogs: blocks, calls `sink` from this thread.
   absl::Status StreamLogs(std::string_view job_id, const platforms::LogOptions& options,
@@ -75,9 +76,8 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   void PostStart(const std::string& job_id);
   void PostStop(const std::string& job_id, absl::Duration drain_timeout);
   void PostFail(const std::string& job_id);
-  void RecoverOne(const registry::ServiceRecord& record);
-  // Removes containers and processes of ours that no live record knows; repeated for a while, since a
-  // helper program of a daemon that died may still finish.
+  // Removes containers and processes of ours that no live record knows; repeated for a while, since
+  // a helper program of a daemon that died may still finish.
   void SweepLeftovers();
 
   Parts& parts_;

@@ -1,8 +1,8 @@
 #pragma once
 
 // Runs the operations of one service one after another, in the order they were posted, and those of
-// different services at the same time, on a pool of its own. Stop therefore needs no lock against Start:
-// it cancels it and queues behind it. Thread-safe.
+// different services at the same time, on a pool of its own. Stop therefore needs no lock against
+// Start: it cancels it and queues behind it. Thread-safe.
 
 #include <absl/functional/any_invocable.h>
 
@@ -28,8 +28,8 @@ class OperationQueue {
   ~OperationQueue();
 
   void Post(std::string_view job_id, Operation operation);
-  // Cancels the operation of `job_id` that runs now and those that wait; they still run, cancelled, so
-  // that they can put things in order.
+  // Cancels the operation of `job_id` that runs now and those that wait; they still run, cancelled,
+  // so that they can put things in order.
   void CancelCurrent(std::string_view job_id);
   // After this, Post drops what it is given, and everything that runs is cancelled.
   void Shutdown();

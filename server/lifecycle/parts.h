@@ -1,10 +1,10 @@
 #pragma once
 
-// What the operations of a service work with. Owned by main (or by a test), handed around by reference.
+// What the operations of a service work with. Owned by main (or by a test), handed around by
+// reference.
 
 #include <absl/time/time.h>
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,17 +24,19 @@
 namespace tao::lifecycle {
 
 struct LifecycleConfig {
-  // Platform of a StartRequest that names none; empty: naming one is required. YAML: default_platform.
+  // Platform of a StartRequest that names none; empty: naming one is required. YAML:
+  // default_platform.
   std::string default_platform;
   // GPU mode of a StartRequest that names none. YAML: gpu_mode.
   launch::GpuMode default_gpu_mode = launch::GpuMode::kAuto;
   absl::Duration preflight_timeout = absl::Seconds(30);
   // No change of phase or progress for this long, from STARTING on, is FAILED.
   absl::Duration progress_timeout = absl::Seconds(600);
-  absl::Duration startup_timeout = absl::Hours(2);  // in all
+  absl::Duration startup_timeout = absl::Hours(2);   // in all
   absl::Duration drain_timeout = absl::Seconds(30);  // of a Stop that names none
-  absl::Duration stop_retry = absl::Seconds(5);      // between tries while a platform cannot be asked
-  // After a start, how long and how often to look for what a dead daemon's helper program left behind.
+  absl::Duration stop_retry = absl::Seconds(5);  // between tries while a platform cannot be asked
+  // After a start, how long and how often to look for what a dead daemon's helper program left
+  // behind.
   absl::Duration leftovers_limit = absl::Seconds(60);
   absl::Duration leftovers_interval = absl::Seconds(5);
 };
@@ -58,7 +60,7 @@ struct Parts {
   const routing::ExchangeCounter* exchanges = nullptr;
   ExchangeCutter* cutter = nullptr;
   const base::Clock* clock = nullptr;
-  std::function<std::optional<std::string>(const std::string&)> environment;
+  catalog::EnvironmentLookup environment;  // of the daemon
 
   // Null when this daemon has no such platform.
   platforms::Platform* PlatformNamed(std::string_view name) const {
@@ -69,9 +71,16 @@ struct Parts {
 
 // The driver's view of a record.
 inline platforms::PlatformJob JobOf(const registry::ServiceRecord& record) {
-  return {.job_id = record.job_id,
-          .host_port = record.host_port,
-          .driver_state = record.driver_state};
+  return {
+      .job_id = record.job_id, .host_port = record.host_port, .driver_state = record.driver_state};
+}
+
+// Which ports of this host `record` may have.
+inline PortWish PortWishOf(const Parts& parts, const registry::ServiceRecord& record) {
+  const platforms::Platform* const platform = parts.PlatformNamed(record.platform);
+  const catalog::Arch* const arch = parts.catalog->FindArch(record.network_arch);
+  return PortWishFor(platform == nullptr || platform->traits().own_network,
+                     arch != nullptr && arch->has_port_flag());
 }
 
 }  // namespace tao::lifecycle

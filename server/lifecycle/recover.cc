@@ -8,6 +8,7 @@
 #include "server/base/status.h"
 #include "server/lifecycle/lifecycle.h"
 #include "server/lifecycle/recovery.h"
+#include "server/readiness/phase_machine.h"
 
 namespace tao::lifecycle {
 namespace {
@@ -25,8 +26,8 @@ class SilentSession : public platforms::StopSession {
   absl::Status EndStep(registry::Step) override { return absl::OkStatus(); }
 };
 
-// Whether a job that was found on a platform belongs to nobody. FAILED ones that are kept on purpose, and
-// everything that an operation works on, belong to their record.
+// Whether a job that was found on a platform belongs to nobody. FAILED ones that are kept on
+// purpose, and everything that an operation works on, belong to their record.
 bool IsLeftover(const std::optional<ServiceRecord>& record) {
   if (!record.has_value() || record->phase == Phase::kStopped) return true;
   return record->phase == Phase::kFailed && !record->keep_failed &&
@@ -45,11 +46,19 @@ void Lifecycle::Recover() {
                {"step", std::string(registry::ToString(record.journal.step))},
                {"action", std::string(ToString(action))}});
     switch (action) {
-      case RecoveryAction::kNothing: break;
-      case RecoveryAction::kAdopt: break;  // leased, probed and published as every live record is
-      case RecoveryAction::kResumeStart: PostStart(record.job_id); break;
-      case RecoveryAction::kResumeStop: PostStop(record.job_id, absl::ZeroDuration()); break;
-      case RecoveryAction::kResumeFail: PostFail(record.job_id); break;
+      case RecoveryAction::kNothing:
+        break;
+      case RecoveryAction::kAdopt:
+        break;  // leased, probed and published as every live record is
+      case RecoveryAction::kResumeStart:
+        PostStart(record.job_id);
+        break;
+      case RecoveryAction::kResumeStop:
+        PostStop(record.job_id, absl::ZeroDuration());
+        break;
+      case RecoveryAction::kResumeFail:
+        PostFail(record.job_id);
+        break;
     }
   }
   operations_.Post(kSweep, [this](const base::CancelToken& cancel) {
@@ -66,7 +75,8 @@ void Lifecycle::SweepLeftovers() {
   for (const auto& [name, platform] : parts_.platforms) {
     const auto found = platform->FindOurs();
     if (!found.ok()) {
-      // A platform that is not installed here is no news; one that ran services says so when probed.
+      // A platform that is not installed here is no news; one that ran services says so when
+      // probed.
       base::Log(base::LogLevel::kDebug, "lifecycle", "platform could not be searched for leftovers",
                 {{"platform", name}, {"error", found.status().ToString()}});
       continue;
@@ -74,7 +84,8 @@ void Lifecycle::SweepLeftovers() {
     for (const platforms::FoundJob& job : *found) {
       // Looked up after the search: a record stands before its job does.
       if (!IsLeftover(parts_.registry->Find(job.job_id))) continue;
-      base::Log(base::LogLevel::kWarning, "lifecycle", "removing a job of ours that no service knows",
+      base::Log(base::LogLevel::kWarning, "lifecycle",
+                "removing a job of ours that no service knows",
                 {{"job_id", job.job_id}, {"platform", name}});
       SilentSession session;
       platforms::PlatformJob leftover;
@@ -89,11 +100,69 @@ void Lifecycle::SweepLeftovers() {
 }
 
 void Lifecycle::OnForeignEntry(const registry::FileEntry& entry) {
-  static_cast<void>(entry);
+  const absl::Time now = parts_.clock->Now();
+  const auto fill = [&](ServiceRecord& record) {
+    record.network_arch = entry.network_arch;
+    record.platform = entry.platform;
+    record.host_url = entry.host_url;
+    record.docker_url = entry.docker_url;
+    record.host_port = entry.host_port;
+    record.platform_job_id = entry.platform_job_id;
+    record.slurm_node = entry.slurm_node;
+    record.instance_id = entry.instance_id;
+    record.started_at = entry.started_at;
+    return true;
+  };
+  if (parts_.registry->Find(entry.job_id).has_value()) {
+    static_cast<void>(parts_.registry->Update(entry.job_id, fill));
+    return;
+  }
+  ServiceRecord record;
+  record.job_id = entry.job_id;
+  record.foreign = true;
+  record.created_at = entry.started_at == absl::InfinitePast() ? now : entry.started_at;
+  record.phase = Phase::kStarting;
+  record.phase_since = now;
+  record.progress_since = now;
+  record.message = "started by another tool; waiting for its answer";
+  record.driver_state["foreign"] = "1";
+  fill(record);
+  if (const absl::Status inserted = parts_.registry->Insert(std::move(record)); !inserted.ok()) {
+    base::Log(base::LogLevel::kWarning, "lifecycle", "an entry of another tool was not taken in",
+              {{"job_id", entry.job_id}, {"error", inserted.ToString()}});
+  }
 }
 
-void Lifecycle::OnForeignEntryGone(std::string_view job_id) { static_cast<void>(job_id); }
+void Lifecycle::OnForeignEntryGone(std::string_view job_id) {
+  static_cast<void>(parts_.registry->Update(job_id, [](ServiceRecord& record) {
+    if (!record.foreign) return false;
+    record.phase = Phase::kStopped;
+    return true;
+  }));
+}
 
-void Lifecycle::OnOurEntryVanished(std::string_view job_id) { static_cast<void>(job_id); }
+// Another tool took our entry out: the platform knows whether the service still runs. Not in the
+// queue of the service, whose operation may be waiting for the registry file.
+void Lifecycle::OnOurEntryVanished(std::string_view job_id) {
+  const std::string id(job_id);
+  operations_.Post("(vanished " + id + ")", [this, id](const base::CancelToken& cancel) {
+    while (!cancel.cancelled()) {
+      const std::optional<ServiceRecord> record = parts_.registry->Find(id);
+      if (!record.has_value() || !readiness::IsProbed(record->phase)) return;
+      const auto state = Observe(*record);
+      if (state.ok()) {
+        OnFinding(id, *state, std::nullopt);
+        if (state->state != platforms::PlatformState::State::kRunning) return;
+        base::Log(base::LogLevel::kWarning, "lifecycle",
+                  "another tool removed the entry of a service that runs; written back",
+                  {{"job_id", id}});
+        static_cast<void>(parts_.registry_file->PublishNow(id));
+        return;
+      }
+      pollfd wait{.fd = cancel.fd(), .events = POLLIN, .revents = 0};
+      poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(parts_.config.stop_retry)));
+    }
+  });
+}
 
 }  // namespace tao::lifecycle

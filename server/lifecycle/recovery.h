@@ -1,7 +1,8 @@
 #pragma once
 
-// What to do with a record that a daemon left behind. Pure: the decision is a table (recovery_test.cc);
-// Lifecycle::Recover applies it. Drivers are idempotent, so "go on" and "do it again" are the same.
+// What to do with a record that a daemon left behind. Pure: the decision is a table
+// (recovery_test.cc); Lifecycle::Recover applies it. Drivers are idempotent, so "go on" and "do it
+// again" are the same.
 
 #include <string_view>
 
@@ -10,8 +11,8 @@
 namespace tao::lifecycle {
 
 enum class RecoveryAction {
-  kNothing,      // over: STOPPED, or FAILED and cleaned up
-  kAdopt,        // it ran: hold its leases, probe it, publish it; the prober finds out what became of it
+  kNothing,  // over: STOPPED, or FAILED and cleaned up
+  kAdopt,  // it ran: hold its leases, probe it, publish it; the prober finds out what became of it
   kResumeStart,  // the launch goes on: the driver finds what runs already, or starts it
   kResumeStop,
   kResumeFail,

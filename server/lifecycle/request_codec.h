@@ -1,8 +1,8 @@
 #pragma once
 
-// A LaunchRequest as text: kept in the record, so that a start that a crash cut short can be finished by
-// the next daemon, and compared to tell whether a repeated request_id means the same thing. It holds no
-// secret: a request cannot carry one.
+// A LaunchRequest as text: kept in the record, so that a start that a crash cut short can be
+// finished by the next daemon, and compared to tell whether a repeated request_id means the same
+// thing. It holds no secret: a request cannot carry one.
 
 #include <absl/status/statusor.h>
 

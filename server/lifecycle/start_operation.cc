@@ -19,12 +19,17 @@ using registry::Step;
 // The word of a failed launch, for `reason`.
 std::string_view LaunchReason(absl::StatusCode code) {
   switch (code) {
-    case absl::StatusCode::kNotFound: return "image_not_found";
+    case absl::StatusCode::kNotFound:
+      return "image_not_found";
     case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated: return "image_pull_denied";
-    case absl::StatusCode::kResourceExhausted: return "no_capacity";
-    case absl::StatusCode::kDeadlineExceeded: return "launch_timeout";
-    default: return "launch_failed";
+    case absl::StatusCode::kUnauthenticated:
+      return "image_pull_denied";
+    case absl::StatusCode::kResourceExhausted:
+      return "no_capacity";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "launch_timeout";
+    default:
+      return "launch_failed";
   }
 }
 
@@ -38,7 +43,8 @@ absl::Status Confirm(Parts& parts, const platforms::Platform& platform,
     record.host_port = job.host_port;
     record.host_url = endpoint.host_url;
     record.docker_url = endpoint.docker_url;
-    // Told again after a crash: the clock of the start-up limit goes on from the first confirmation.
+    // Told again after a crash: the clock of the start-up limit goes on from the first
+    // confirmation.
     if (record.started_at == absl::InfinitePast()) record.started_at = now;
     if (record.phase == routing::Phase::kLaunching || record.phase == routing::Phase::kPending) {
       record.phase = routing::Phase::kStarting;
@@ -99,6 +105,7 @@ absl::StatusOr<launch::LaunchPlan> PlanOf(const Parts& parts, const launch::Laun
        .platform = std::string(platform.traits().name),
        .execution_backend = std::string(platform.traits().execution_backend),
        .default_gpu_mode = parts.config.default_gpu_mode,
+       .host_filesystem = platform.traits().host_filesystem,
        .environment = parts.environment});
 }
 

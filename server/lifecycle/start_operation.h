@@ -1,6 +1,7 @@
 #pragma once
 
-// The second half of a Start, on the operation queue: the driver's Launch, then confirm and publish.
+// The second half of a Start, on the operation queue: the driver's Launch, then confirm and
+// publish.
 
 #include <absl/status/statusor.h>
 
@@ -17,9 +18,9 @@ absl::StatusOr<launch::LaunchPlan> PlanOf(const Parts& parts, const launch::Laun
                                           const std::string& job_id,
                                           const platforms::Platform& platform);
 
-// Carries out, or goes on with, the start of `job_id`. Everything that goes wrong ends in phase FAILED
-// with a reason, but for a cancelled one, which is left to the operation that cancelled it, or to the
-// next daemon.
+// Carries out, or goes on with, the start of `job_id`. Everything that goes wrong ends in phase
+// FAILED with a reason, but for a cancelled one, which is left to the operation that cancelled it,
+// or to the next daemon.
 void RunStart(Parts& parts, const std::string& job_id, const base::CancelToken& cancel);
 
 }  // namespace tao::lifecycle

@@ -79,11 +79,13 @@ absl::Status SaveLogs(Parts& parts, const ServiceRecord& record, JournalSession&
   return session.EndStep(Step::kSaveLogs);
 }
 
-// Ends and removes the job, however long its platform cannot be asked. Cancelled: left to the next daemon.
+// Ends and removes the job, however long its platform cannot be asked. Cancelled: left to the next
+// daemon.
 absl::Status EndJob(Parts& parts, const ServiceRecord& record, JournalSession& session,
                     const base::CancelToken& cancel) {
   platforms::Platform* const platform = parts.PlatformNamed(record.platform);
-  if (platform == nullptr) return absl::OkStatus();  // Stop refused it; nothing of ours can run there
+  if (platform == nullptr)
+    return absl::OkStatus();  // Stop refused it; nothing of ours can run there
   while (true) {
     const absl::Status stopped = platform->Stop(JobOf(record), platforms::StopOptions{}, session);
     if (stopped.ok()) return stopped;
@@ -175,7 +177,8 @@ void LogOutcome(const std::string& job_id, std::string_view what, const absl::St
   if (status.ok()) {
     base::Log(base::LogLevel::kInfo, "lifecycle", what, {{"job_id", job_id}});
   } else if (!absl::IsCancelled(status) && !absl::IsNotFound(status)) {
-    base::Log(base::LogLevel::kError, "lifecycle", "an operation was cut short; it goes on after a restart",
+    base::Log(base::LogLevel::kError, "lifecycle",
+              "an operation was cut short; it goes on after a restart",
               {{"job_id", job_id}, {"operation", std::string(what)}, {"error", status.ToString()}});
   }
 }
