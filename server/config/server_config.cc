@@ -1,0 +1,158 @@
+#include "server/config/server_config.h"
+
+#include <absl/strings/str_format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/config/yaml_config.h"
+
+namespace tao::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Environment(const char* name) {
+  const char* const value = getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string ProgramFolder() {
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  return error ? "." : self.parent_path().string();
+}
+
+// references/ installed beside the program's folder, or in the source tree the program was built
+// in.
+std::string DefaultReferences(const std::string& program_folder) {
+  for (const char* relative : {"../share/tao-inference/references", "../../../references"}) {
+    std::error_code error;
+    const fs::path folder = fs::weakly_canonical(fs::path(program_folder) / relative, error);
+    if (!error && fs::is_directory(folder, error)) return folder.string();
+  }
+  return "references";
+}
+
+void AddFlags(CLI::App& app, ServerConfig& config) {
+  app.set_help_flag("--help,-h", "Print this and exit");
+  app.set_version_flag("--version", std::string("tao-inference-server 0.1.0"));
+  app.set_config("--config", "", "YAML file with the same keys as these flags", false);
+  app.config_formatter(std::make_shared<YamlConfig>());
+  app.allow_config_extras(CLI::config_extras_mode::error);
+
+  app.add_option("--grpc-listen", config.grpc_listen, "Where gRPC listens")->capture_default_str();
+  app.add_option("--gateway-listen", config.gateway_listen,
+                 "Where the OpenAI-compatible gateway listens")
+      ->capture_default_str();
+  app.add_flag("--insecure", config.insecure,
+               "Allow listening wider than loopback, unauthenticated");
+  app.add_option("--gateway-workers", config.gateway_workers, "Gateway threads; 0: one a core")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
+  app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
+      ->capture_default_str();
+  app.add_option("--max-held-body-bytes", config.max_held_body_bytes,
+                 "Largest part of a body held in memory while its model is looked for")
+      ->capture_default_str();
+  app.add_option("--max-grpc-message-bytes", config.max_grpc_message_bytes,
+                 "Largest received message")
+      ->check(CLI::Range(1 << 20, 2047 << 20))
+      ->capture_default_str();
+  app.add_option("--registry", config.registry, "The registry file that other tools share")
+      ->capture_default_str();
+  app.add_option("--state-dir", config.state_dir,
+                 "The daemon's own state (default ~/.local/state/tao-inference)");
+  app.add_option("--references", config.references, "Folder of service.yaml and the archs");
+  app.add_option("--default-platform", config.default_platform,
+                 "Platform of a start that names none");
+  app.add_option("--gpu-mode", config.gpu_mode, "GPU mode of a start that names none")
+      ->check(CLI::IsMember({"auto", "device", "tegra", "none"}))
+      ->capture_default_str();
+  app.add_option("--local-process-path", config.local_process_path,
+                 "Folders that come first in PATH of local-process services");
+  app.add_option("--process-parent", config.process_parent, "Path of tao-process-parent");
+  app.add_option("--docker-network", config.docker_network,
+                 "Network of containers (default $DOCKER_NETWORK, else tao_default)");
+  app.add_option("--reach", config.reach, "How containers are dialled")
+      ->check(CLI::IsMember({"localhost", "network"}))
+      ->capture_default_str();
+  app.add_option("--drain-timeout-seconds", config.drain_timeout_seconds,
+                 "How long exchanges in flight may go on, on SIGTERM and on Stop")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  app.add_flag("--stop-services-on-exit", config.stop_services_on_exit,
+               "Stop every service on SIGTERM (demo); else they run on and are adopted");
+  app.add_option("--log-level", config.log_level, "Lowest level that is logged")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", config.log_format, "Log lines as text or JSON")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  app.add_option("--fault-point", config.fault_point, "Tests: die with SIGKILL at this step");
+}
+
+// Whether "HOST:PORT" listens on this machine alone.
+bool IsLoopback(const std::string& listen) {
+  const std::string host = listen.substr(0, listen.rfind(':'));
+  return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
+}
+
+absl::Status FillDefaults(ServerConfig& config) {
+  const std::string program_folder = ProgramFolder();
+  if (config.state_dir.empty()) {
+    const std::string home = Environment("HOME");
+    if (home.empty()) {
+      return absl::InvalidArgumentError(
+          "HOME is not set; name the state directory: --state-dir FOLDER");
+    }
+    config.state_dir = home + "/.local/state/tao-inference";
+  }
+  if (config.references.empty()) config.references = DefaultReferences(program_folder);
+  if (config.process_parent.empty()) config.process_parent = program_folder + "/tao-process-parent";
+  if (config.docker_network.empty()) config.docker_network = Environment("DOCKER_NETWORK");
+  if (config.docker_network.empty()) config.docker_network = "tao_default";
+  return absl::OkStatus();
+}
+
+absl::Status CheckListen(const ServerConfig& config) {
+  for (const std::string& listen : {config.grpc_listen, config.gateway_listen}) {
+    if (!config.insecure && !IsLoopback(listen)) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%s would let other machines in without authentication; listen on "
+                          "127.0.0.1 and put a proxy "
+                          "in front, or say --insecure",
+                          base::Quoted(listen)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ParsedConfig> ParseServerConfig(int argc, const char* const* argv) {
+  ParsedConfig parsed;
+  CLI::App app("Starts inference services, and routes requests to them.", "tao-inference-server");
+  try {
+    AddFlags(app, parsed.config);
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return ParsedConfig{.exit_now = true, .text = app.help()};
+  } catch (const CLI::CallForVersion& version) {
+    return ParsedConfig{.exit_now = true, .text = std::string(version.what()) + "\n"};
+  } catch (const CLI::Error& error) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s (tao-inference-server --help lists the flags)", error.what()));
+  }
+  RETURN_IF_ERROR(CheckListen(parsed.config));
+  RETURN_IF_ERROR(FillDefaults(parsed.config));
+  return parsed;
+}
+
+}  // namespace tao::config

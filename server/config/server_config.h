@@ -1,0 +1,56 @@
+#pragma once
+
+// The operator's configuration: command-line flags, and the same keys in a YAML file by --config (a
+// flag wins over the file; an unknown key is an error).
+
+#include <absl/status/statusor.h>
+#include <absl/time/time.h>
+
+#include <cstdint>
+#include <string>
+
+namespace tao::config {
+
+struct ServerConfig {
+  // Where the two faces listen, HOST:PORT; port 0 takes a free one. Wider than loopback is refused
+  // without `insecure`: there is no authentication yet.
+  std::string grpc_listen = "127.0.0.1:50051";
+  std::string gateway_listen = "127.0.0.1:8000";
+  bool insecure = false;
+
+  int gateway_workers = 0;                            // 0: one for each hardware thread
+  uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
+  uint64_t max_held_body_bytes = uint64_t{32} << 20;  // held in memory to find `model`
+  int max_grpc_message_bytes = 256 << 20;             // received
+
+  std::string registry = "/tmp/tao-inf-ms-state.json";  // the file that other tools share
+  std::string state_dir;                                // default: ~/.local/state/tao-inference
+  std::string references;  // folder; default: found beside the program, see DefaultReferences
+
+  std::string default_platform;    // of a StartRequest that names none; empty: required there
+  std::string gpu_mode = "auto";   // of a StartRequest that names none: auto, device, tegra or none
+  std::string local_process_path;  // folders that come first in PATH of local-process services
+  std::string process_parent;      // path of tao-process-parent; default: beside the server
+  std::string docker_network;      // default: $DOCKER_NETWORK, else tao_default
+  std::string reach =
+      "localhost";  // how containers are dialled: localhost, or network (docker_url)
+
+  double drain_timeout_seconds = 30;  // of exchanges in flight, on SIGTERM and on Stop
+  bool stop_services_on_exit = false;
+
+  std::string log_level = "info";   // debug, info, warning or error
+  std::string log_format = "text";  // text or json
+  std::string fault_point;          // tests: die with SIGKILL there
+};
+
+// What `argv` asks for. `exit_now` is set for --help and --version, with what to print.
+struct ParsedConfig {
+  ServerConfig config;
+  bool exit_now = false;
+  std::string text;
+};
+
+// InvalidArgument: a flag or key is unknown or wrong, with what to write instead.
+absl::StatusOr<ParsedConfig> ParseServerConfig(int argc, const char* const* argv);
+
+}  // namespace tao::config
