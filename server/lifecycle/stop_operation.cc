@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -113,36 +114,39 @@ absl::Status Unpublish(Parts& parts, const std::string& job_id, JournalSession& 
   return session.EndStep(Step::kUnpublish);
 }
 
-// The last step: the record no longer holds the leases, and says `phase`, in one durable write.
-absl::Status Release(Parts& parts, const std::string& job_id, routing::Phase phase,
+// The last step. The record lets go of the leases before they are free for others, and says that it
+// is over only when they are: whoever sees STOPPED can have its port.
+absl::Status Release(Parts& parts, const std::string& job_id, Operation operation,
                      JournalSession& session) {
   RETURN_IF_ERROR(session.BeginStep(Step::kRelease));
-  const absl::Time now = parts.clock->Now();
-  RETURN_IF_ERROR(parts.registry
-                      ->Update(job_id,
-                               [&](ServiceRecord& record) {
-                                 record.host_port = 0;
-                                 record.gpu_ids.clear();
-                                 record.driver_state.clear();
-                                 record.journal = {};
-                                 record.ended_at = std::min(record.ended_at, now);
-                                 // A Stop that came while a failure was cleaned up takes over.
-                                 const bool stopping = record.phase == routing::Phase::kDraining;
-                                 const bool taken_over =
-                                     stopping && phase != routing::Phase::kStopped;
-                                 if (record.phase != phase && !taken_over) {
-                                   record.phase = phase;
-                                   record.phase_since = now;
-                                   record.message.clear();
-                                 }
-                                 return true;
-                               })
-                      .status());
+  const auto update = [&](const auto& change) {
+    return parts.registry
+        ->Update(job_id,
+                 [&](ServiceRecord& record) {
+                   change(record);
+                   return true;
+                 })
+        .status();
+  };
+  RETURN_IF_ERROR(update([](ServiceRecord& record) {
+    record.host_port = 0;
+    record.gpu_ids.clear();
+    record.driver_state.clear();
+  }));
   parts.leases->Release(job_id);
-  // The fault point "done, nothing journaled since" of the last step: the record is whole already.
-  registry::HitFaultPoint(phase == routing::Phase::kStopped ? Operation::kStop : Operation::kFail,
-                          Step::kRelease, /*done=*/true);
-  return absl::OkStatus();
+  registry::HitFaultPoint(operation, Step::kRelease, /*done=*/true);
+  const absl::Time now = parts.clock->Now();
+  return update([&](ServiceRecord& record) {
+    record.ended_at = std::min(record.ended_at, now);
+    if (operation == Operation::kStop) {
+      record.journal = {};
+      record.phase = routing::Phase::kStopped;
+      record.phase_since = now;
+      record.message.clear();
+    } else if (record.phase == routing::Phase::kFailed) {  // else a Stop has taken over
+      record.journal = {};
+    }
+  });
 }
 
 absl::Status CarryStop(Parts& parts, const ServiceRecord& record, absl::Duration drain_timeout,
@@ -153,7 +157,7 @@ absl::Status CarryStop(Parts& parts, const ServiceRecord& record, absl::Duration
   RETURN_IF_ERROR(session.EndStep(Step::kDrain));
   RETURN_IF_ERROR(EndJob(parts, record, session, cancel));
   RETURN_IF_ERROR(Unpublish(parts, record.job_id, session));
-  return Release(parts, record.job_id, routing::Phase::kStopped, session);
+  return Release(parts, record.job_id, Operation::kStop, session);
 }
 
 absl::Status CarryFail(Parts& parts, const ServiceRecord& record, const base::CancelToken& cancel) {
@@ -162,7 +166,7 @@ absl::Status CarryFail(Parts& parts, const ServiceRecord& record, const base::Ca
   if (!record.keep_failed) RETURN_IF_ERROR(EndJob(parts, record, session, cancel));
   RETURN_IF_ERROR(Unpublish(parts, record.job_id, session));
   if (!record.keep_failed) {
-    return Release(parts, record.job_id, routing::Phase::kFailed, session);
+    return Release(parts, record.job_id, Operation::kFail, session);
   }
   return parts.registry
       ->Update(record.job_id,

@@ -1,0 +1,268 @@
+// Start, Stop, failure and recovery with a platform in memory, the real registry, journal, registry
+// file, hub and leases. "Restarting the daemon" is making all of it anew over the same folders and
+// platform.
+
+#include "server/lifecycle/lifecycle.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/readiness/hub.h"
+#include "tests/component/server/registry/temporary_folder.h"
+#include "tests/fakes/fake_platform.h"
+
+namespace tao::lifecycle {
+namespace {
+
+using platforms::PlatformState;
+using readiness::ProbeResult;
+using registry::ServiceRecord;
+using routing::Phase;
+
+class NoExchanges : public routing::ExchangeCounter, public ExchangeCutter {
+ public:
+  int InFlight(std::string_view) const override { return 0; }
+  void CutExchanges(std::string_view) override {}
+};
+
+// One daemon's life over folders and a platform that outlive it.
+class Daemon {
+ public:
+  Daemon(const std::string& folder, fakes::FakePlatform& platform) {
+    state_ = *registry::StateDirectory::Open(folder + "/state");
+    registry_ = *registry::Registry::Open(*state_);
+    file_ = std::make_unique<registry::RegistryFileSync>(folder + "/registry.json", *registry_,
+                                                         base::RealClock());
+    leases_ = std::make_unique<Leases>([this] { return file_->ForeignPorts(); });
+    leases_->Restore(registry_->List());
+    parts_.config.stop_retry = absl::Milliseconds(20);
+    parts_.config.leftovers_limit = absl::ZeroDuration();
+    parts_.config.leftovers_interval = absl::Milliseconds(1);
+    parts_.catalog = *catalog::Catalog::Load(TAO_SOURCE_DIR "/references");
+    parts_.state = state_.get();
+    parts_.registry = registry_.get();
+    parts_.registry_file = file_.get();
+    parts_.leases = leases_.get();
+    parts_.platforms["fake"] = &platform;
+    parts_.exchanges = &exchanges_;
+    parts_.cutter = &exchanges_;
+    parts_.clock = &base::RealClock();
+    parts_.environment = [](const std::string&) { return std::nullopt; };
+    lifecycle_ = std::make_unique<Lifecycle>(parts_);
+    registry_->AddObserver(&hub_);
+    registry_->AddObserver(file_.get());
+    EXPECT_TRUE(file_->Start(*lifecycle_).ok());
+    lifecycle_->Recover();
+  }
+  ~Daemon() {
+    lifecycle_->Shutdown();
+    file_->Stop();
+    lifecycle_.reset();
+  }
+
+  Lifecycle& lifecycle() { return *lifecycle_; }
+  registry::Registry& registry() { return *registry_; }
+
+  // The state of `job_id` once it is in `phase` with no step left open; fails the test after 5 s.
+  ServiceRecord WaitFor(const std::string& job_id, Phase phase) {
+    base::Mutex mutex;
+    base::CondVar news;
+    const auto watcher = hub_.Watch(job_id, [&] {
+      base::MutexLock lock(mutex);
+      news.SignalAll();
+    });
+    const absl::Time deadline = absl::Now() + absl::Seconds(5);
+    while (true) {
+      const auto record = registry_->Find(job_id);
+      if (record.has_value() && record->phase == phase &&
+          record->journal.operation == registry::Operation::kNone) {
+        return *record;
+      }
+      base::MutexLock lock(mutex);
+      if (absl::Now() > deadline) {
+        ADD_FAILURE() << job_id << " is " << routing::ToString(record->phase) << ", wanted "
+                      << routing::ToString(phase) << ": " << record->message;
+        return *record;
+      }
+      news.WaitWithTimeout(mutex, absl::Milliseconds(50));
+    }
+  }
+
+ private:
+  std::unique_ptr<registry::StateDirectory> state_;
+  std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<registry::RegistryFileSync> file_;
+  std::unique_ptr<Leases> leases_;
+  readiness::Hub hub_;
+  NoExchanges exchanges_;
+  Parts parts_;
+  std::unique_ptr<Lifecycle> lifecycle_;
+};
+
+class LifecycleTest : public testing::Test {
+ protected:
+  static launch::LaunchRequest Request() {
+    launch::LaunchRequest request;
+    request.network_arch = "tao-dataservices";
+    request.platform = "fake";
+    request.model_path = "hf_model://nvidia/x";
+    request.gpu_mode = launch::GpuMode::kNone;
+    return request;
+  }
+
+  registry::TemporaryFolder folder_;
+  fakes::FakePlatform platform_;
+};
+
+TEST_F(LifecycleTest, StartLaunchesConfirmsAndIsProbedToReady) {
+  Daemon daemon(folder_.path(), platform_);
+  const auto accepted = daemon.lifecycle().Start(Request());
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  EXPECT_EQ(accepted->host_port, 8080);
+  const ServiceRecord running = daemon.WaitFor(accepted->job_id, Phase::kStarting);
+  EXPECT_NE(running.started_at, absl::InfinitePast());
+  EXPECT_TRUE(running.published);
+  daemon.lifecycle().OnFinding(running.job_id,
+                               PlatformState{.state = PlatformState::State::kRunning},
+                               ProbeResult{.outcome = ProbeResult::Outcome::kReady});
+  EXPECT_EQ(daemon.registry().Find(running.job_id)->phase, Phase::kReady);
+}
+
+TEST_F(LifecycleTest, StopRemovesTheJobAndFreesThePort) {
+  Daemon daemon(folder_.path(), platform_);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  daemon.WaitFor(job_id, Phase::kStarting);
+  const auto draining = daemon.lifecycle().Stop(job_id, absl::ZeroDuration());
+  ASSERT_TRUE(draining.ok());
+  EXPECT_EQ(draining->phase, Phase::kDraining);
+  daemon.WaitFor(job_id, Phase::kStopped);
+  EXPECT_TRUE(platform_.jobs().empty());
+  EXPECT_EQ(daemon.lifecycle().Start(Request())->host_port, 8080);
+}
+
+TEST_F(LifecycleTest, StopOfWhatIsGoneSucceedsAndAnEmptyJobIdDoesNot) {
+  Daemon daemon(folder_.path(), platform_);
+  const auto gone =
+      daemon.lifecycle().Stop("0b0e0f3c-6f2c-4c0e-9a51-0d2f6f0a7b11", absl::ZeroDuration());
+  ASSERT_TRUE(gone.ok());
+  EXPECT_EQ(gone->phase, Phase::kStopped);
+  EXPECT_EQ(daemon.lifecycle().Stop("", absl::ZeroDuration()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(LifecycleTest, StopDuringLaunchCancelsIt) {
+  Daemon daemon(folder_.path(), platform_);
+  platform_.HoldLaunches();
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  ASSERT_TRUE(platform_.WaitForHeldLaunches(1));
+  ASSERT_TRUE(daemon.lifecycle().Stop(job_id, absl::ZeroDuration()).ok());
+  daemon.WaitFor(job_id, Phase::kStopped);
+  EXPECT_TRUE(platform_.jobs().empty());
+}
+
+TEST_F(LifecycleTest, FailedLaunchIsFailedWithItsReasonAndFreesThePort) {
+  platform_.SetScript({.launch = absl::NotFoundError("no image acme:1")});
+  Daemon daemon(folder_.path(), platform_);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  const ServiceRecord failed = daemon.WaitFor(job_id, Phase::kFailed);
+  EXPECT_EQ(failed.reason, "image_not_found");
+  EXPECT_THAT(failed.message, testing::HasSubstr("no image acme:1"));
+  EXPECT_EQ(failed.host_port, 0);
+}
+
+TEST_F(LifecycleTest, ModelThatFailsToLoadIsCleanedUpWithItsLastLogLines) {
+  Daemon daemon(folder_.path(), platform_);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  daemon.WaitFor(job_id, Phase::kStarting);
+  platform_.AppendLog(job_id, "out of memory");
+  daemon.lifecycle().OnFinding(
+      job_id, std::nullopt,
+      ProbeResult{.outcome = ProbeResult::Outcome::kFailed, .reason = "model_load_failed"});
+  const ServiceRecord failed = daemon.WaitFor(job_id, Phase::kFailed);
+  EXPECT_THAT(failed.last_log_lines, testing::Contains("out of memory"));
+  EXPECT_TRUE(platform_.jobs().empty());
+}
+
+TEST_F(LifecycleTest, IdleShutdownEndsInStopped) {
+  Daemon daemon(folder_.path(), platform_);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  daemon.WaitFor(job_id, Phase::kStarting);
+  daemon.lifecycle().OnFinding(job_id, std::nullopt,
+                               ProbeResult{.outcome = ProbeResult::Outcome::kReady});
+  daemon.lifecycle().OnFinding(
+      job_id, PlatformState{.state = PlatformState::State::kExited, .exit_code = 0}, std::nullopt);
+  EXPECT_EQ(daemon.WaitFor(job_id, Phase::kStopped).reason, "idle_shutdown");
+}
+
+TEST_F(LifecycleTest, RequestIdGivesTheSameServiceOrSaysThatItMeantAnother) {
+  Daemon daemon(folder_.path(), platform_);
+  launch::LaunchRequest request = Request();
+  request.request_id = "once";
+  const auto first = daemon.lifecycle().Start(request);
+  const auto again = daemon.lifecycle().Start(request);
+  ASSERT_TRUE(first.ok() && again.ok());
+  EXPECT_EQ(first->job_id, again->job_id);
+  request.model_path = "hf_model://nvidia/y";
+  EXPECT_EQ(daemon.lifecycle().Start(request).status().code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(LifecycleTest, ThirtyTwoStartsAtOnceGetDifferentPorts) {
+  Daemon daemon(folder_.path(), platform_);
+  base::Mutex mutex;
+  std::set<int> ports;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 32; ++i) {
+    threads.emplace_back([&] {
+      const auto started = daemon.lifecycle().Start(Request());
+      base::MutexLock lock(mutex);
+      if (started.ok()) ports.insert(started->host_port);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(ports.size(), 32u);
+}
+
+TEST_F(LifecycleTest, ARestartAdoptsWhatRunsAndGoesOnWithAStart) {
+  std::string running, launching;
+  {
+    Daemon daemon(folder_.path(), platform_);
+    running = daemon.lifecycle().Start(Request())->job_id;
+    daemon.WaitFor(running, Phase::kStarting);
+    platform_.HoldLaunches();
+    launching = daemon.lifecycle().Start(Request())->job_id;
+    ASSERT_TRUE(platform_.WaitForHeldLaunches(1));
+  }
+  platform_.ReleaseLaunches();
+  Daemon daemon(folder_.path(), platform_);
+  EXPECT_EQ(daemon.registry().Find(running)->phase, Phase::kStarting);
+  EXPECT_EQ(daemon.WaitFor(launching, Phase::kStarting).host_port, 8081);
+}
+
+TEST_F(LifecycleTest, ARestartRemovesAJobThatNoRecordKnows) {
+  platform_.PutJob("0b0e0f3c-6f2c-4c0e-9a51-0d2f6f0a7b11", {});
+  {
+    Daemon daemon(folder_.path(), platform_);
+    const absl::Time deadline = absl::Now() + absl::Seconds(5);
+    while (!platform_.jobs().empty() && absl::Now() < deadline) std::this_thread::yield();
+  }
+  EXPECT_TRUE(platform_.jobs().empty());
+}
+
+TEST_F(LifecycleTest, UnknownPlatformNamesThoseThereAre) {
+  Daemon daemon(folder_.path(), platform_);
+  launch::LaunchRequest request = Request();
+  request.platform = "moon";
+  const auto refused = daemon.lifecycle().Start(request);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()), testing::HasSubstr("choose one of: fake"));
+}
+
+}  // namespace
+}  // namespace tao::lifecycle
