@@ -1,0 +1,111 @@
+#include "clients/cli/chat_body.h"
+
+#include <absl/strings/str_format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "server/base/strings.h"
+
+namespace tao::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What containers pass on when it is there (facts of chat completions).
+constexpr std::string_view kSampling[] = {
+    "max_tokens",        "temperature",      "top_p", "top_k", "min_p", "repetition_penalty",
+    "frequency_penalty", "presence_penalty", "seed",  "stop",  "n"};
+
+Json ContentOf(const ChatQuestion& question) {
+  if (question.images.empty()) return question.text;
+  Json items = Json::array();
+  for (const std::string& url : question.images) {
+    items.push_back({{"type", "image_url"}, {"image_url", {{"url", url}}}});
+  }
+  items.push_back({{"type", "text"}, {"text", question.text}});
+  return items;
+}
+
+Json SamplingOf(const ChatSampling& sampling) {
+  Json set = Json::object();
+  if (sampling.max_tokens.has_value()) set["max_tokens"] = *sampling.max_tokens;
+  if (sampling.temperature.has_value()) set["temperature"] = *sampling.temperature;
+  if (sampling.top_p.has_value()) set["top_p"] = *sampling.top_p;
+  if (sampling.seed.has_value()) set["seed"] = *sampling.seed;
+  return set;
+}
+
+// `parent[name]`; null when there is no such member.
+const Json* Member(const Json& parent, const char* name) {
+  if (!parent.is_object()) return nullptr;
+  const auto found = parent.find(name);
+  return found == parent.end() ? nullptr : &*found;
+}
+
+// choices[0].<part>; null when there is none.
+const Json* ChoicePart(const Json& answer, const char* part) {
+  const Json* const choices = Member(answer, "choices");
+  if (choices == nullptr || !choices->is_array() || choices->empty()) return nullptr;
+  return Member(choices->front(), part);
+}
+
+absl::Status NotAnAnswer(std::string_view text) {
+  return absl::InternalError(absl::StrFormat("the service's answer is not a chat completion: %s",
+                                             base::Quoted(text, 200)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ChatBody(const ChatQuestion& question) {
+  if (!base::IsValidUtf8(question.text)) {
+    return absl::InvalidArgumentError("the text is not valid UTF-8; JSON can carry nothing else");
+  }
+  for (const std::string& url : question.images) {
+    if (!base::IsValidUtf8(url)) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("--image %s is not valid UTF-8", base::Quoted(url)));
+    }
+  }
+  Json body = Json::object();
+  body["model"] = question.model;
+  body["messages"] = Json::array({{{"role", "user"}, {"content", ContentOf(question)}}});
+  body.update(SamplingOf(question.sampling));
+  if (question.stream) body["stream"] = true;
+  return body.dump();
+}
+
+std::vector<std::string> LeftToContainer(const ChatSampling& sampling) {
+  const Json set = SamplingOf(sampling);
+  std::vector<std::string> left;
+  for (const std::string_view name : kSampling) {
+    if (!set.contains(name)) left.emplace_back(name);
+  }
+  return left;
+}
+
+absl::StatusOr<std::string> AnswerContent(std::string_view body) {
+  const Json answer = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json* const message = ChoicePart(answer, "message");
+  const Json* const content = message == nullptr ? nullptr : Member(*message, "content");
+  if (content == nullptr || !content->is_string()) return NotAnAnswer(body);
+  return content->get<std::string>();
+}
+
+absl::StatusOr<std::string> EventContent(std::string_view data) {
+  const Json event = Json::parse(data, nullptr, /*allow_exceptions=*/false);
+  if (const Json* const error = Member(event, "error"); error != nullptr) {
+    const Json* const message = Member(*error, "message");
+    return absl::AbortedError(
+        absl::StrFormat("the answer broke off: %s", message != nullptr && message->is_string()
+                                                        ? message->get<std::string>()
+                                                        : base::Quoted(data, 200)));
+  }
+  // An event may carry no choice at all (usage).
+  if (Member(event, "choices") == nullptr) return NotAnAnswer(data);
+  const Json* const delta = ChoicePart(event, "delta");
+  const Json* const content = delta == nullptr ? nullptr : Member(*delta, "content");
+  if (content == nullptr || !content->is_string()) return "";
+  return content->get<std::string>();
+}
+
+}  // namespace tao::cli
