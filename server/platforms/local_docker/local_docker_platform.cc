@@ -320,7 +320,10 @@ absl::StatusOr<PlatformJob> LocalDockerPlatform::Launch(const launch::LaunchPlan
     absl::StatusOr<PlatformJob> job = RunContainer(plan, session);
     if (job.ok() && !session.cancel().cancelled()) return job;
     failed = job.ok() ? CancelledStart(plan.job_id) : job.status();
-    if (const absl::Status removed = RemoveLate(plan.job_id); !removed.ok()) {
+    // Only a docker that was ended in the middle leaves the engine at work behind it.
+    const bool interrupted = absl::IsCancelled(failed) || absl::IsDeadlineExceeded(failed);
+    const absl::Status removed = RemoveLate(plan.job_id, interrupted ? kLateRounds : 1);
+    if (!removed.ok()) {
       failed = absl::Status(
           failed.code(),
           absl::StrFormat("%s. What is left of it could not be removed: %s",
@@ -370,13 +373,13 @@ absl::Status LocalDockerPlatform::Remove(const std::string& name) const {
       absl::StrFormat("docker is still removing container %s; it is asked again", name));
 }
 
-absl::Status LocalDockerPlatform::RemoveLate(const std::string& name) const {
+absl::Status LocalDockerPlatform::RemoveLate(const std::string& name, int rounds) const {
   const PlatformJob job = {.job_id = name, .host_port = 0, .driver_state = {}};
-  for (int round = 0; round < kLateRounds; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, Inspect(name));
     if (found.has_value() && !IsOurs(*found, job)) return absl::OkStatus();
     if (found.has_value()) return Remove(name);
-    WaitRound(nullptr);
+    if (round + 1 < rounds) WaitRound(nullptr);
   }
   return absl::OkStatus();
 }

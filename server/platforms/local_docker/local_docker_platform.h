@@ -77,8 +77,9 @@ class LocalDockerPlatform final : public Platform {
   absl::StatusOr<PlatformJob> RunContainer(const launch::LaunchPlan& plan,
                                            LaunchSession& session) const;
   absl::Status Remove(const std::string& name) const;
-  // Remove, and again when the engine finishes late what a docker program that was ended began.
-  absl::Status RemoveLate(const std::string& name) const;
+  // Removes our container as soon as it is there, and looks for it `rounds` times: the engine
+  // finishes late what a docker program that was ended had begun.
+  absl::Status RemoveLate(const std::string& name, int rounds) const;
   absl::Status RemoveNetworkIfLast() const;
 
   const LocalDockerConfig config_;

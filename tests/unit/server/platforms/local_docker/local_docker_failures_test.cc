@@ -1,0 +1,145 @@
+// What docker and its engine say when something fails: each text as they write it.
+
+#include <gmock/gmock.h>
+
+#include "server/base/secret.h"
+#include "server/base/strings.h"
+#include "server/platforms/local_docker/local_docker_parse.h"
+
+namespace tao::platforms {
+namespace {
+
+using Code = absl::StatusCode;
+using Kind = DockerFailure;
+using testing::HasSubstr;
+using testing::Not;
+
+std::string Message(const absl::Status& status) {
+  return std::string(base::ToStd(status.message()));
+}
+
+struct Row {
+  const char* words;
+  Kind kind;
+  Code code;
+  const char* advice;
+};
+
+const std::vector<Row>& Rows() {
+  static const auto* const rows = new std::vector<Row>{
+      {"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon "
+       "running?",
+       Kind::kOther, Code::kUnavailable, "systemctl start docker"},
+      {"failed to connect to the docker API at unix:///x.sock; check if the path is correct",
+       Kind::kOther, Code::kUnavailable, "DOCKER_HOST"},
+      {"permission denied while trying to connect to the Docker daemon socket at unix:///x: Get "
+       "\"http://...\": dial unix /x: connect: permission denied",
+       Kind::kOther, Code::kFailedPrecondition, "usermod -aG docker"},
+      {"docker: Error response from daemon: could not select device driver \"\" with capabilities: "
+       "[[gpu]].",
+       Kind::kOther, Code::kFailedPrecondition, "nvidia-ctk runtime configure"},
+      {"nvidia-container-cli: device error: 7: unknown device: unknown.", Kind::kOther,
+       Code::kFailedPrecondition, "nvidia-smi -L"},
+      {"nvidia-container-cli: initialization error: nvml error: driver not loaded", Kind::kOther,
+       Code::kFailedPrecondition, "nvidia-smi"},
+      {"no CDI device driver registered", Kind::kOther, Code::kFailedPrecondition, "cdi generate"},
+      {"unresolvable CDI devices nvidia.com/gpu=0", Kind::kOther, Code::kFailedPrecondition,
+       "cdi generate"},
+      {"cannot set both Count and DeviceIDs on device request.", Kind::kOther, Code::kInternal,
+       "report it"},
+      {"docker: Error response from daemon: Conflict. The container name \"/x\" is already in use "
+       "by container \"abc\". You have to remove (or rename) that container to be able to reuse "
+       "that name.",
+       Kind::kNameTaken, Code::kAlreadyExists, "docker ps -a"},
+      {"Bind for 127.0.0.1:8080 failed: port is already allocated.", Kind::kPortTaken,
+       Code::kResourceExhausted, "host port"},
+      {"Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use.",
+       Kind::kPortTaken, Code::kResourceExhausted, "host port"},
+      {"failed to bind host port 127.0.0.1:8080/tcp: address already in use", Kind::kPortTaken,
+       Code::kResourceExhausted, "host port"},
+      {"pull access denied for x, repository does not exist or may require 'docker login': denied: "
+       "requested access to the resource is denied",
+       Kind::kOther, Code::kFailedPrecondition, "docker login nvcr.io"},
+      {"unauthorized: authentication required", Kind::kOther, Code::kFailedPrecondition,
+       "$oauthtoken"},
+      {"no basic auth credentials", Kind::kOther, Code::kFailedPrecondition, "docker login"},
+      {"denied: requested access to the resource is denied", Kind::kOther,
+       Code::kFailedPrecondition, "docker login"},
+      {"manifest for nvcr.io/x:9 not found: manifest unknown: manifest unknown", Kind::kOther,
+       Code::kFailedPrecondition, "no such tag"},
+      {"no matching manifest for linux/arm64/v8 in the manifest list entries", Kind::kOther,
+       Code::kFailedPrecondition, "processor"},
+      {"docker: Error response from daemon: network tao_default not found.", Kind::kNoNetwork,
+       Code::kNotFound, "docker network create"},
+      {"Error response from daemon: No such network: tao_default", Kind::kNoNetwork,
+       Code::kNotFound, "docker network create"},
+      {"failed to register layer: write /x: no space left on device", Kind::kOther,
+       Code::kResourceExhausted, "docker system df"},
+      {"toomanyrequests: You have reached your pull rate limit.", Kind::kOther,
+       Code::kResourceExhausted, "wait"},
+      {"KeyError: 'getpwuid(): uid not found: 1000'", Kind::kOther, Code::kFailedPrecondition,
+       "LOGNAME"},
+      {"Error response from daemon: client version 1.99 is too new. Maximum supported API version "
+       "is 1.41",
+       Kind::kOther, Code::kFailedPrecondition, "DOCKER_API_VERSION"},
+      {"Error response from daemon: client version 1.22 is too old. Minimum supported API version "
+       "is 1.24",
+       Kind::kOther, Code::kFailedPrecondition, "upgrade the program"},
+      {"configured logging driver does not support reading", Kind::kOther, Code::kNotFound,
+       "json-file"},
+      {"Error response from daemon: No such container: x", Kind::kNoContainer, Code::kNotFound, ""},
+      {"Error: No such object: x", Kind::kNoContainer, Code::kNotFound, ""},
+      {"error: no such object: x", Kind::kNoContainer, Code::kNotFound, ""},
+      {"Error response from daemon: Cannot kill container: x: No such container: x",
+       Kind::kNoContainer, Code::kNotFound, ""},
+      {"Error response from daemon: removal of container x is already in progress",
+       Kind::kRemovalInProgress, Code::kUnavailable, "try again"},
+      {"Error response from daemon: error while removing network: network tao_default id 1 has "
+       "active endpoints",
+       Kind::kNetworkInUse, Code::kFailedPrecondition, "still use"},
+      {"Error: No such image: x", Kind::kNoImage, Code::kNotFound, ""},
+      {"invalid mount config for type \"bind\": bind source path does not exist: /data",
+       Kind::kOther, Code::kFailedPrecondition, "--mount"},
+      {"OCI runtime create failed: exec: \"/bin/bash\": stat /bin/bash: no such file or directory",
+       Kind::kOther, Code::kFailedPrecondition, "/bin/bash"},
+  };
+  return *rows;
+}
+
+TEST(DockerFailureTest, EachTextHasItsMeaningAndItsAdvice) {
+  for (const Row& row : Rows()) {
+    EXPECT_EQ(FailureOf(row.words), row.kind) << row.words;
+    const absl::Status status = DockerError("service x", 125, row.words);
+    EXPECT_EQ(status.code(), row.code) << row.words << " -> " << status;
+    EXPECT_THAT(Message(status), HasSubstr(row.advice));
+    EXPECT_THAT(Message(status), HasSubstr("service x: "));
+  }
+}
+
+TEST(DockerFailureTest, TheTextsAreInLowerCase) {
+  for (const DockerFailureRule& rule : DockerFailureRules()) {
+    EXPECT_EQ(std::string(rule.text), base::AsciiLower(rule.text));  // it is searched in lower case
+  }
+}
+
+TEST(DockerFailureTest, ANetworkThatExistsIsNoFailureOfItsOwn) {
+  EXPECT_EQ(FailureOf("Error response from daemon: network with name tao_default already exists"),
+            Kind::kNetworkExists);
+}
+
+TEST(DockerErrorTest, TextOnOneLineWithoutHintsAndSecrets) {
+  const base::Secret secret("hf_abcdefghijkl");
+  const absl::Status status =
+      DockerError("service x", 125,
+                  "docker: Error response from daemon: odd hf_abcdefghijkl.\n\nRun 'docker run "
+                  "--help' for more information\n");
+  EXPECT_EQ(Message(status),
+            "service x: Error response from daemon: odd *** (exit code 125 of docker)");
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_THAT(Message(DockerError("x", 1, "")), HasSubstr("it said nothing"));
+  EXPECT_THAT(Message(DockerError("x", 1, std::string(5000, 'a'))),
+              Not(HasSubstr(std::string(700, 'a'))));
+}
+
+}  // namespace
+}  // namespace tao::platforms
