@@ -28,9 +28,9 @@ TEST(OperationQueueTest, OperationsOfOneServiceRunInOrder) {
 }
 
 TEST(OperationQueueTest, ServicesDoNotWaitForEachOther) {
-  OperationQueue queue(2);
-  base::CancelToken b_ran;
   bool seen = false;
+  base::CancelToken b_ran;  // outlives the queue, whose threads touch it
+  OperationQueue queue(2);
   queue.Post("a", [&](const base::CancelToken&) { seen = WaitForCancel(b_ran); });
   queue.Post("b", [&](const base::CancelToken&) { b_ran.Cancel(); });
   queue.WaitIdle("a");
@@ -38,10 +38,10 @@ TEST(OperationQueueTest, ServicesDoNotWaitForEachOther) {
 }
 
 TEST(OperationQueueTest, CancelReachesTheOneThatRunsAndNotTheNext) {
-  OperationQueue queue(2);
-  base::CancelToken running;
   bool first_cancelled = false;
   bool second_cancelled = true;
+  base::CancelToken running;
+  OperationQueue queue(2);
   queue.Post("a", [&](const base::CancelToken& cancel) {
     running.Cancel();
     first_cancelled = WaitForCancel(cancel);
@@ -57,9 +57,9 @@ TEST(OperationQueueTest, CancelReachesTheOneThatRunsAndNotTheNext) {
 TEST(OperationQueueTest, ShutdownCancelsWhatRunsAndDropsWhatWaits) {
   bool cancelled = false;
   bool second_ran = false;
+  base::CancelToken running;
   {
     OperationQueue queue(2);
-    base::CancelToken running;
     queue.Post("a", [&](const base::CancelToken& cancel) {
       running.Cancel();
       cancelled = WaitForCancel(cancel);
