@@ -33,7 +33,7 @@ std::string OneLine(std::string_view text) {
       text.remove_prefix(length);
       continue;
     }
-    if (gap && !line.empty()) line += ' ';
+    if (gap && !line.empty() && line.back() != ' ') line += ' ';
     gap = false;
     line += text[0];
     text.remove_prefix(1);

@@ -8,7 +8,7 @@
 namespace tao::cli {
 
 // `text` on one line, without control characters (C0, DEL, and C1 in UTF-8), each run of which
-// becomes a space: a container's message must not move the cursor.
+// becomes a space unless one stands before it: a container's message must not move the cursor.
 std::string OneLine(std::string_view text);
 
 // The first `columns` code points of valid UTF-8, the last one "…" if something was cut. Wide
