@@ -13,8 +13,9 @@ using Json = nlohmann::ordered_json;
 
 // What containers pass on when it is there (facts of chat completions).
 constexpr std::string_view kSampling[] = {
-    "max_tokens",        "temperature",      "top_p", "top_k", "min_p", "repetition_penalty",
-    "frequency_penalty", "presence_penalty", "seed",  "stop",  "n"};
+    "max_tokens",        "temperature",      "top_p",     "top_k", "min_p", "repetition_penalty",
+    "frequency_penalty", "presence_penalty", "seed",      "stop",  "n",     "best_of",
+    "length_penalty",    "ignore_eos",       "min_tokens"};
 
 Json ContentOf(const ChatQuestion& question) {
   if (question.images.empty()) return question.text;

@@ -102,6 +102,9 @@ bool FillRequest(const StartOptions& options, pb::StartRequest& request) {
 ExitCode PrintStarted(const Session& session, const pb::Service& service, ExitCode code) {
   if (session.options.json) {
     PrintOut(ToJsonLine(service));
+  } else if (code == ExitCode::kServiceFailed) {
+    // It takes no requests; it stays listed until it is stopped.
+    PrintErr(absl::StrFormat("Remove it: %s\n", CommandLine(session, "stop", service.job_id())));
   } else {
     PrintOut(StartSummary(service));
   }
