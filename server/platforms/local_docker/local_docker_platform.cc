@@ -21,7 +21,7 @@ namespace tao::platforms {
 namespace {
 
 constexpr char kDefaultNetwork[] = "tao_default";
-constexpr absl::Duration kAskTimeout = absl::Seconds(15);     // inspect, ps, network
+constexpr absl::Duration kAskTimeout = absl::Seconds(30);     // inspect, ps, network
 constexpr absl::Duration kRemoveTimeout = absl::Seconds(60);  // rm waits for the container's end
 constexpr absl::Duration kGpuTimeout = absl::Seconds(20);     // a cold driver takes seconds
 // Engine and other tools change things while we start: a name, a network, a port may be gone or

@@ -31,8 +31,8 @@ struct LocalDockerConfig {
   DockerReach reach = DockerReach::kLocalhost;
   absl::Duration pull_timeout = absl::Hours(2);
   absl::Duration run_timeout = absl::Minutes(5);  // of docker run; the image is there by then
-  // Environment that holds secrets: docker inherits none of it, but for those that `docker run`
-  // hands to the container. Names of a plan's secrets need not be listed.
+  // Every name of Catalog::secrets(): docker inherits none of them, but for those of the plan that
+  // `docker run` hands to the container.
   std::vector<std::string> secret_names = {"HF_TOKEN", "NGC_KEY", "LEPTON_AUTH_TOKEN",
                                            "BREV_API_TOKEN"};
   HostGpuSources gpu_sources;
