@@ -1,0 +1,274 @@
+// The composition root of tao-inference-server: configuration -> parts -> run -> drain. No logic.
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gateway/gateway.h"
+#include "server/api/server.h"
+#include "server/base/log.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/base/work_pool.h"
+#include "server/catalog/catalog.h"
+#include "server/config/server_config.h"
+#include "server/io/http_client.h"
+#include "server/lifecycle/lifecycle.h"
+#include "server/lifecycle/route_publisher.h"
+#include "server/platforms/local_docker/local_docker_platform.h"
+#include "server/platforms/local_process/local_process_platform.h"
+#include "server/readiness/hub.h"
+#include "server/readiness/prober.h"
+#include "server/registry/registry.h"
+#include "server/registry/registry_file_sync.h"
+#include "server/registry/state_directory.h"
+
+namespace tao {
+namespace {
+
+constexpr int kObserverThreads = 4;
+
+std::optional<std::string> Environment(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+launch::GpuMode GpuModeNamed(const std::string& name) {
+  if (name == "device") return launch::GpuMode::kDevice;
+  if (name == "tegra") return launch::GpuMode::kTegra;
+  if (name == "none") return launch::GpuMode::kNone;
+  return launch::GpuMode::kAuto;
+}
+
+base::LogLevel LogLevelNamed(const std::string& name) {
+  if (name == "debug") return base::LogLevel::kDebug;
+  if (name == "warning") return base::LogLevel::kWarning;
+  if (name == "error") return base::LogLevel::kError;
+  return base::LogLevel::kInfo;
+}
+
+// Connections are descriptors: the soft limit of 1024 is no service's limit.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Blocked in every thread that is made from here on, so that one descriptor tells of them. A broken
+// connection is an error number, never a signal.
+int BlockSignals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+class Cutter : public lifecycle::ExchangeCutter {
+ public:
+  explicit Cutter(gateway::Gateway& gateway) : gateway_(gateway) {}
+  void CutExchanges(std::string_view job_id) override { gateway_.CutExchanges(job_id); }
+
+ private:
+  gateway::Gateway& gateway_;
+};
+
+// What the gateway and the API tell each other goes through these; everything is wired here.
+class Server {
+ public:
+  explicit Server(const config::ServerConfig& config) : config_(config) {}
+  ~Server() { Stop(); }
+
+  absl::Status Start();
+  // Returns when a signal arrived, having done what is due meanwhile.
+  void RunUntil(int signals);
+  void Stop();
+
+ private:
+  absl::Status OpenState();
+  void MakePlatforms();
+  absl::Status StartFaces();
+
+  const config::ServerConfig& config_;
+  std::shared_ptr<const catalog::Catalog> catalog_;
+  std::unique_ptr<registry::StateDirectory> state_;
+  std::unique_ptr<registry::Registry> registry_;
+  std::unique_ptr<registry::RegistryFileSync> registry_file_;
+  std::unique_ptr<lifecycle::Leases> leases_;
+  std::vector<std::unique_ptr<platforms::Platform>> platforms_;
+  lifecycle::Parts parts_;
+  readiness::Hub hub_;
+  std::unique_ptr<io::HttpClient> http_;
+  std::unique_ptr<base::WorkPool> observers_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+  std::unique_ptr<Cutter> cutter_;
+  std::unique_ptr<lifecycle::RoutePublisher> routes_;
+  std::unique_ptr<lifecycle::Lifecycle> lifecycle_;
+  std::unique_ptr<readiness::Prober> prober_;
+  std::unique_ptr<api::ApiServer> api_;
+  bool stopped_ = false;
+};
+
+absl::Status Server::OpenState() {
+  ASSIGN_OR_RETURN(catalog_, catalog::Catalog::Load(config_.references));
+  ASSIGN_OR_RETURN(state_, registry::StateDirectory::Open(config_.state_dir));
+  ASSIGN_OR_RETURN(registry_, registry::Registry::Open(*state_));
+  registry_file_ =
+      std::make_unique<registry::RegistryFileSync>(config_.registry, *registry_, base::RealClock());
+  leases_ = std::make_unique<lifecycle::Leases>([this] { return registry_file_->ForeignPorts(); });
+  leases_->Restore(registry_->List());
+  return absl::OkStatus();
+}
+
+void Server::MakePlatforms() {
+  platforms_.push_back(std::make_unique<platforms::LocalProcessPlatform>(
+      platforms::LocalProcessConfig{.parent_program = config_.process_parent,
+                                    .jobs_folder = state_->path() + "/jobs",
+                                    .daemon_id = state_->daemon_id(),
+                                    .path_prefix = config_.local_process_path}));
+  platforms::LocalDockerConfig docker;
+  docker.daemon_id = state_->daemon_id();
+  docker.network = config_.docker_network;
+  docker.reach =
+      config_.reach == "network" ? platforms::Reach::kNetwork : platforms::Reach::kLocalhost;
+  platforms_.push_back(std::make_unique<platforms::LocalDockerPlatform>(std::move(docker)));
+  for (const auto& platform : platforms_) {
+    parts_.platforms.emplace(std::string(platform->traits().name), platform.get());
+  }
+}
+
+absl::Status Server::StartFaces() {
+  gateway::GatewayConfig config;
+  config.listen = config_.gateway_listen;
+  config.workers = config_.gateway_workers;
+  config.max_body_bytes = config_.max_body_bytes;
+  config.max_held_body_bytes = config_.max_held_body_bytes;
+  ASSIGN_OR_RETURN(gateway_, gateway::Gateway::Start(config, prober_.get()));
+  cutter_ = std::make_unique<Cutter>(*gateway_);
+  parts_.exchanges = gateway_.get();
+  parts_.cutter = cutter_.get();
+  routes_ = std::make_unique<lifecycle::RoutePublisher>(
+      *registry_, [this](std::shared_ptr<const routing::RouteTable> table) {
+        gateway_->Publish(std::move(table));
+      });
+  routes_->PublishNow();
+  // Routes first: who is told of a change by another observer can rely on its being routable.
+  registry_->AddObserver(routes_.get());
+  registry_->AddObserver(&hub_);
+  registry_->AddObserver(registry_file_.get());
+  registry_->AddObserver(prober_.get());
+  RETURN_IF_ERROR(registry_file_->Start(*lifecycle_));
+  lifecycle_->Recover();
+
+  api::ApiConfig api;
+  api.listen = config_.grpc_listen;
+  api.max_receive_bytes = config_.max_grpc_message_bytes;
+  api.gateway_base_url = "http://" + gateway_->address();
+  api.drain_timeout = parts_.config.drain_timeout;
+  ASSIGN_OR_RETURN(api_,
+                   api::ApiServer::Start(api, {.lifecycle = lifecycle_.get(),
+                                               .registry = registry_.get(),
+                                               .hub = &hub_,
+                                               .gateway = gateway_.get(),
+                                               .routes = [this] { return routes_->table(); }}));
+  return absl::OkStatus();
+}
+
+absl::Status Server::Start() {
+  if (!config_.fault_point.empty()) {
+    RETURN_IF_ERROR(registry::ArmFaultPoint(config_.fault_point));
+  }
+  RETURN_IF_ERROR(OpenState());
+  MakePlatforms();
+  parts_.config.default_platform = config_.default_platform;
+  parts_.config.default_gpu_mode = GpuModeNamed(config_.gpu_mode);
+  parts_.config.drain_timeout = absl::Seconds(config_.drain_timeout_seconds);
+  parts_.catalog = catalog_;
+  parts_.state = state_.get();
+  parts_.registry = registry_.get();
+  parts_.registry_file = registry_file_.get();
+  parts_.leases = leases_.get();
+  parts_.clock = &base::RealClock();
+  parts_.environment = Environment;
+  lifecycle_ = std::make_unique<lifecycle::Lifecycle>(parts_);
+  http_ = io::NewCurlHttpClient();
+  observers_ = std::make_unique<base::WorkPool>(kObserverThreads, SIZE_MAX);
+  prober_ = std::make_unique<readiness::Prober>(
+      readiness::ProberConfig{}, *http_, *observers_, base::RealClock(),
+      [this](const registry::ServiceRecord& record) { return lifecycle_->Observe(record); },
+      lifecycle::BackendOf, *lifecycle_);
+  RETURN_IF_ERROR(StartFaces());
+  base::Log(base::LogLevel::kInfo, "server", "ready",
+            {{"grpc", api_->address()},
+             {"gateway", "http://" + gateway_->address()},
+             {"state_dir", state_->path()},
+             {"registry", config_.registry}});
+  return absl::OkStatus();
+}
+
+void Server::RunUntil(int signals) {
+  constexpr int kPruneEveryMs = 60'000;
+  pollfd waiting{.fd = signals, .events = POLLIN, .revents = 0};
+  while (poll(&waiting, 1, kPruneEveryMs) <= 0) lifecycle_->Prune();
+}
+
+void Server::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  if (gateway_ != nullptr) gateway_->Drain(parts_.config.drain_timeout);
+  if (lifecycle_ != nullptr && config_.stop_services_on_exit) {
+    lifecycle_->StopAll(absl::ZeroDuration());
+  }
+  if (api_ != nullptr) api_->Shutdown(absl::Seconds(2));
+  prober_.reset();  // no finding after this
+  if (lifecycle_ != nullptr) lifecycle_->Shutdown();
+  if (registry_file_ != nullptr) registry_file_->Stop();
+  lifecycle_.reset();  // waits for the operations that run
+  api_.reset();
+}
+
+int Main(int argc, char** argv) {
+  const absl::StatusOr<config::ParsedConfig> parsed = config::ParseServerConfig(argc, argv);
+  if (!parsed.ok()) {
+    std::fprintf(stderr, "tao-inference-server: %s\n",
+                 std::string(parsed.status().message()).c_str());
+    return 2;
+  }
+  if (parsed->exit_now) {
+    std::fputs(parsed->text.c_str(), stdout);
+    return 0;
+  }
+  base::ConfigureLog(LogLevelNamed(parsed->config.log_level), parsed->config.log_format == "json"
+                                                                  ? base::LogFormat::kJson
+                                                                  : base::LogFormat::kText);
+  RaiseDescriptorLimit();
+  const int signals = BlockSignals();
+  Server server(parsed->config);
+  if (const absl::Status started = server.Start(); !started.ok()) {
+    std::fprintf(stderr, "tao-inference-server: %s\n", std::string(started.message()).c_str());
+    return 1;
+  }
+  server.RunUntil(signals);
+  base::Log(base::LogLevel::kInfo, "server", "shutting down; services run on",
+            {{"stop_services", parsed->config.stop_services_on_exit ? "true" : "false"}});
+  server.Stop();
+  return 0;
+}
+
+}  // namespace
+}  // namespace tao
+
+int main(int argc, char** argv) { return tao::Main(argc, argv); }
