@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -142,8 +143,11 @@ void Server::MakePlatforms() {
   platforms::LocalDockerConfig docker;
   docker.daemon_id = state_->daemon_id();
   docker.network = config_.docker_network;
-  docker.reach =
-      config_.reach == "network" ? platforms::Reach::kNetwork : platforms::Reach::kLocalhost;
+  docker.reach = config_.reach == "network" ? platforms::DockerReach::kNetwork
+                                            : platforms::DockerReach::kLocalhost;
+  docker.secret_names = catalog_->secrets().passed_on;
+  const std::vector<std::string>& own = catalog_->secrets().own;
+  docker.secret_names.insert(docker.secret_names.end(), own.begin(), own.end());
   platforms_.push_back(std::make_unique<platforms::LocalDockerPlatform>(std::move(docker)));
   for (const auto& platform : platforms_) {
     parts_.platforms.emplace(std::string(platform->traits().name), platform.get());
@@ -173,17 +177,15 @@ absl::Status Server::StartFaces() {
   RETURN_IF_ERROR(registry_file_->Start(*lifecycle_));
   lifecycle_->Recover();
 
-  api::ApiConfig api;
-  api.listen = config_.grpc_listen;
-  api.max_receive_bytes = config_.max_grpc_message_bytes;
-  api.gateway_base_url = "http://" + gateway_->address();
-  api.drain_timeout = parts_.config.drain_timeout;
   ASSIGN_OR_RETURN(api_,
-                   api::ApiServer::Start(api, {.lifecycle = lifecycle_.get(),
-                                               .registry = registry_.get(),
-                                               .hub = &hub_,
-                                               .gateway = gateway_.get(),
-                                               .routes = [this] { return routes_->table(); }}));
+                   api::ApiServer::Start({.listen = config_.grpc_listen,
+                                          .max_receive_bytes = config_.max_grpc_message_bytes,
+                                          .gateway_base_url = "http://" + gateway_->address()},
+                                         {.lifecycle = lifecycle_.get(),
+                                          .registry = registry_.get(),
+                                          .hub = &hub_,
+                                          .gateway = gateway_.get(),
+                                          .route_table = [this] { return routes_->table(); }}));
   return absl::OkStatus();
 }
 
@@ -212,7 +214,8 @@ absl::Status Server::Start() {
       lifecycle::BackendOf, *lifecycle_);
   RETURN_IF_ERROR(StartFaces());
   base::Log(base::LogLevel::kInfo, "server", "ready",
-            {{"grpc", api_->address()},
+            {{"grpc", config_.grpc_listen.substr(0, config_.grpc_listen.rfind(':')) + ":" +
+                          std::to_string(api_->port())},
              {"gateway", "http://" + gateway_->address()},
              {"state_dir", state_->path()},
              {"registry", config_.registry}});
@@ -228,11 +231,12 @@ void Server::RunUntil(int signals) {
 void Server::Stop() {
   if (stopped_) return;
   stopped_ = true;
-  if (gateway_ != nullptr) gateway_->Drain(parts_.config.drain_timeout);
+  const absl::Time deadline = absl::Now() + parts_.config.drain_timeout;
+  if (api_ != nullptr) api_->Shutdown(deadline);  // also what Infer has in the gateway
+  if (gateway_ != nullptr) gateway_->Drain(std::max(deadline - absl::Now(), absl::ZeroDuration()));
   if (lifecycle_ != nullptr && config_.stop_services_on_exit) {
     lifecycle_->StopAll(absl::ZeroDuration());
   }
-  if (api_ != nullptr) api_->Shutdown(absl::Seconds(2));
   prober_.reset();  // no finding after this
   if (lifecycle_ != nullptr) lifecycle_->Shutdown();
   if (registry_file_ != nullptr) registry_file_->Stop();
