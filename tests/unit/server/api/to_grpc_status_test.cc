@@ -22,7 +22,8 @@ google::rpc::Status RichOf(const grpc::Status& status) {
 template <typename T>
 T DetailOf(const grpc::Status& status) {
   T detail;
-  for (const auto& each : RichOf(status).details()) {
+  const google::rpc::Status rich = RichOf(status);
+  for (const auto& each : rich.details()) {
     if (each.UnpackTo(&detail)) return detail;
   }
   return T();
@@ -127,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, ToGrpcStatusSizeTest,
                              {"ManyFields", std::string(2000, 'm'), 0, 60, 0},
                              {"Everything", Repeated("€", 3000), 10, 60, 5000},
                          }),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& size) { return size.param.name; });
 
 TEST(ToGrpcStatusTest, TenOrdinaryCandidatesAllFit) {
   base::ErrorDetails details{.candidate_count = 10};
