@@ -26,6 +26,6 @@ function(tao_test name)
   target_precompile_headers(${name} PRIVATE <gtest/gtest.h> <string> <vector>)
   target_compile_definitions(${name} PRIVATE TAO_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                              TAO_BINARY_DIR="${PROJECT_BINARY_DIR}")
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST NO_PRETTY_VALUES
                        PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
 endfunction()
