@@ -45,6 +45,29 @@ def load_stubs():
     return inference_pb2, inference_pb2_grpc
 
 
+def service_programs(folder, behaviours):
+    """A folder for --local-process-path, whose programs are the reference backend with the settings that
+    `behaviours` has for a service's model path: {"/models/x": {"SSE": 1}}; others behave by default."""
+    programs = pathlib.Path(folder)
+    programs.mkdir()
+    cases = ""
+    for path, settings in behaviours.items():
+        values = " ".join(f"REFERENCE_BACKEND_{name}='{value}'" for name, value in settings.items())
+        cases += f"""  *'"{path}"'* | *' {path} '*) export {values} ;;\n"""
+    for name in ("cosmos-rl-inference-microservice", "python", "cosmos_predict"):
+        script = programs / name
+        script.write_text(f'#!/bin/bash\ncase "$*" in\n{cases}esac\n'
+                          f'exec -a {name} "{BIN}/reference-backend" "$@"\n')
+        script.chmod(0o755)
+    return programs
+
+
+def events(log, event=None):
+    """The lines of a reference backend's log, or those of one kind."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    return [line for line in lines if event in (None, line["event"])]
+
+
 def wait_for(what, condition, limit=LIMIT):
     """The first true value of `condition`, asked until it comes."""
     deadline = time.monotonic() + limit
@@ -110,6 +133,17 @@ class Daemon:
         if check and done.returncode != 0:
             raise AssertionError(f"{arguments} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
+
+    def start(self, arch, model="/models/x", *flags):
+        """The job_id of a service that was started, and is READY unless told otherwise by `flags`."""
+        done = self.cli("start", "--network-arch", arch, "--model-path", model, "--platform", "local-process",
+                        *flags)
+        line = next(line for line in done.stdout.splitlines() if line.startswith("Job ID:"))
+        return line.split(":", 1)[1].strip()
+
+    def wait_for_phase(self, job_id, phase, limit=LIMIT):
+        return wait_for(f"phase {phase} of {job_id}", lambda: next(
+            (s for s in self.services() if s["job_id"] == job_id and s["phase"] == phase), None), limit)
 
     def services(self):
         return json.loads(self.cli("list", "--json").stdout).get("services", [])
