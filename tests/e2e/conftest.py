@@ -5,6 +5,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import docker_engine as engines  # noqa: E402
 import harness  # noqa: E402
 
 
@@ -20,3 +21,13 @@ def folder(tmp_path):
 def daemon(folder):
     with harness.daemon(folder, "--stop-services-on-exit") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def docker_engine():
+    """A real Docker engine (docker_engine.Engine): the one that runs, or one of this session's own."""
+    lacking = engines.can_run()
+    if lacking:
+        pytest.skip(lacking)
+    with engines.any_engine() as engine:
+        yield engine
