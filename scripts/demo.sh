@@ -14,10 +14,11 @@
 #
 # All that it makes is in one new folder under /tmp; ports are free ones. Ctrl-C and every failure end what
 # was started, by pid. Exit codes: 0 shown, and nothing left; 1 something failed; 2 wrong arguments; 130 Ctrl-C.
+# shellcheck disable=SC2016  # command lines are shown before they are expanded
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-bold= dim= red= plain=
+bold="" dim="" red="" plain=""
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
   bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'
 fi
@@ -54,7 +55,8 @@ fail() {
 start_time() {
   local stat
   { stat=$(< "/proc/$1/stat"); } 2>/dev/null || return 1
-  set -- ${stat##*) } # the name before it may hold blanks
+  # shellcheck disable=SC2086  # words, after the name, which may hold blanks
+  set -- ${stat##*) }
   echo "${20}"
 }
 
@@ -120,9 +122,10 @@ end_all() {
   end_program daemon 60 || outcome=1 # it stops its services
   if [ -e "$folder/docker-host" ]; then
     DOCKER_HOST=$(cat "$folder/docker-host")
-    [ -n "$DOCKER_HOST" ] && export DOCKER_HOST || unset DOCKER_HOST
+    if [ -n "$DOCKER_HOST" ]; then export DOCKER_HOST; else unset DOCKER_HOST; fi
     # Empty, unless the daemon was killed; then its containers and its network outlived it.
     left=$(containers_left || true)
+    # shellcheck disable=SC2086  # each a word
     [ -z "$left" ] || docker rm --force $left > /dev/null || outcome=1
     docker network rm "$(cat "$folder/network")" > /dev/null 2>&1 || true
     docker rmi "$(cat "$folder/image")" > /dev/null 2>&1 || true
@@ -156,7 +159,7 @@ clean_up() {
       echo "The last lines of the daemon's log:" >&2
       tail -n 15 "$folder/daemon.log" >&2
     fi
-    echo "Ending what was started ..." >&2
+    ! compgen -G "$folder/*.pid" > /dev/null || echo "Ending what was started ..." >&2
   fi
   end_all || [ "$code" -ne 0 ] || code=1
   exit "$code"
@@ -257,7 +260,8 @@ start_daemon() {
   printf '    %s' "${flags[*]:3}"
   echo " &$plain"
   start_program daemon "$bin/tao-inference-server" "${flags[@]}"
-  wait_until 60 daemon_ready && runs daemon || fail "the daemon did not start"
+  wait_until 60 daemon_ready || fail "the daemon is not ready after 60 s"
+  runs daemon || fail "the daemon did not start"
   cat "$folder/daemon.log"
   assign GATEWAY "$(sed -n 's/.* server: ready .*gateway=\([^ ]*\).*/\1/p' "$folder/daemon.log")"
   assign TAO_INFERENCE_SERVER "$(sed -n 's/.* server: ready .*grpc=\([^ ]*\).*/\1/p' "$folder/daemon.log")"
@@ -328,7 +332,7 @@ while [ $# -gt 0 ]; do
     --keep) keep=true ;;
     --no-build) build=false ;;
     -h | --help)
-      sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "scripts/demo.sh"
+      sed -n '2,/^# shellcheck/{/^# shellcheck/d;/^#/s/^# \{0,1\}//p}' "scripts/demo.sh"
       exit 0
       ;;
     *) wrong_arguments "unknown argument $1" ;;
