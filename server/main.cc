@@ -25,6 +25,7 @@
 #include "server/catalog/catalog.h"
 #include "server/config/server_config.h"
 #include "server/io/http_client.h"
+#include "server/lifecycle/backend_of.h"
 #include "server/lifecycle/lifecycle.h"
 #include "server/lifecycle/route_publisher.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
@@ -165,7 +166,7 @@ absl::Status Server::StartFaces() {
   parts_.exchanges = gateway_.get();
   parts_.cutter = cutter_.get();
   routes_ = std::make_unique<lifecycle::RoutePublisher>(
-      *registry_, [this](std::shared_ptr<const routing::RouteTable> table) {
+      parts_, [this](std::shared_ptr<const routing::RouteTable> table) {
         gateway_->Publish(std::move(table));
       });
   routes_->PublishNow();
@@ -211,7 +212,10 @@ absl::Status Server::Start() {
   prober_ = std::make_unique<readiness::Prober>(
       readiness::ProberConfig{}, *http_, *observers_, base::RealClock(),
       [this](const registry::ServiceRecord& record) { return lifecycle_->Observe(record); },
-      lifecycle::BackendOf, *lifecycle_);
+      [this](const registry::ServiceRecord& record) {
+        return lifecycle::BackendOf(parts_, record);
+      },
+      *lifecycle_);
   RETURN_IF_ERROR(StartFaces());
   base::Log(base::LogLevel::kInfo, "server", "ready",
             {{"grpc", config_.grpc_listen.substr(0, config_.grpc_listen.rfind(':')) + ":" +
