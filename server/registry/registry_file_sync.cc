@@ -159,14 +159,15 @@ absl::Status RegistryFileSync::Worker::Pass() {
       in_file_.insert(job_id);
     Share(plan);
   }
-  TellCallers(generation, status);
-  if (looked) Report(plan);
+  // Before callers are told: the wait for the next try counts from the failure they hear of.
   if (status.ok()) {
     retry_at_.reset();
     backoff_.Reset();
   } else {
     retry_at_ = sync_.clock_.Monotonic() + backoff_.Next();
   }
+  TellCallers(generation, status);
+  if (looked) Report(plan);
   return status;
 }
 
