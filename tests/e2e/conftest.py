@@ -31,3 +31,11 @@ def docker_engine():
         pytest.skip(lacking)
     with engines.any_engine() as engine:
         yield engine
+
+
+@pytest.fixture
+def engine(docker_engine):
+    """The Docker engine; after the test it holds what it held before, and nothing of ours."""
+    before = docker_engine.holdings()
+    yield docker_engine
+    assert docker_engine.holdings() == before

@@ -258,6 +258,14 @@ def daemon(engine, folder, *flags, images=None, env=None, **options):
         yield running
 
 
+def start(daemon, arch, *flags, model="/models/x"):
+    """Starts on the daemon's default platform, waits until it is READY, and gives its job_id."""
+    done = daemon.cli("start", "--json", "--network-arch", arch, "--model-path", model, *flags)
+    service = json.loads(done.stdout)
+    assert service["phase"] == "PHASE_READY", service
+    return service["job_id"]
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stdin.buffer.read()
