@@ -174,14 +174,15 @@ install_and_build() {
   check_port
   local targets="tao-inference-server tao-inference reference-backend"
   local line="cmake --preset release && cmake --build --preset release --target $targets"
-  if [ -t 1 ]; then # there the build's progress is one line
-    printf '%s$ %s%s\n' "$dim" "$line" "$plain"
-    eval "$line" || fail "the build failed; see above"
-    return
+  local run=(bash -c "$line") begun=$SECONDS
+  # Under sudo the build stays the user's, who will want to build again without it.
+  if [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_USER:-}" ] && [ "$(stat -c %U .)" = "$SUDO_USER" ]; then
+    run=(runuser -u "$SUDO_USER" -- env "HOME=$(getent passwd "$SUDO_USER" | cut -d: -f6)" "${run[@]}")
   fi
-  local begun=$SECONDS
-  printf '$ %s\n' "$line"
-  if ! eval "$line" > "$folder/build.log" 2>&1; then
+  printf '%s$ %s%s\n' "$dim" "$line" "$plain"
+  if [ -t 1 ]; then # there the build's progress is one line
+    "${run[@]}" || fail "the build failed; see above"
+  elif ! "${run[@]}" > "$folder/build.log" 2>&1; then
     tail -n 40 "$folder/build.log" >&2
     fail "the build failed; these are the last lines of its output"
   fi
