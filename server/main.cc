@@ -259,6 +259,10 @@ int Main(int argc, char** argv) {
     std::fputs(parsed->text.c_str(), stdout);
     return 0;
   }
+  if (parsed->config.list_fault_points) {
+    std::fputs(registry::FaultPointList().c_str(), stdout);
+    return 0;
+  }
   base::ConfigureLog(LogLevelNamed(parsed->config.log_level), parsed->config.log_format == "json"
                                                                   ? base::LogFormat::kJson
                                                                   : base::LogFormat::kText);

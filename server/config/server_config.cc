@@ -96,6 +96,9 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   app.add_option("--fault-point", config.fault_point, "Tests: die with SIGKILL at this step");
+  app.add_flag("--list-fault-points", config.list_fault_points,
+               "Tests: print what --fault-point accepts, each with the one platform that reaches "
+               "it, and exit");
 }
 
 // Whether "HOST:PORT" listens on this machine alone.

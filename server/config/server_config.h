@@ -41,6 +41,7 @@ struct ServerConfig {
   std::string log_level = "info";   // debug, info, warning or error
   std::string log_format = "text";  // text or json
   std::string fault_point;          // tests: die with SIGKILL there
+  bool list_fault_points = false;   // tests: print what fault_point accepts, and exit
 };
 
 // What `argv` asks for. `exit_now` is set for --help and --version, with what to print.

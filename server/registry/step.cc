@@ -13,22 +13,23 @@ namespace {
 struct StepName {
   Step step;
   std::string_view name;
+  std::string_view platform = {};  // empty: all
 };
 
 constexpr StepName kStepNames[] = {
     {Step::kNone, "none"},
     {Step::kAccept, "accept"},
-    {Step::kPullImage, "pull-image"},
-    {Step::kCreateNetwork, "create-network"},
-    {Step::kRunContainer, "run-container"},
-    {Step::kSpawnProcess, "spawn-process"},
+    {Step::kPullImage, "pull-image", "local-docker"},
+    {Step::kCreateNetwork, "create-network", "local-docker"},
+    {Step::kRunContainer, "run-container", "local-docker"},
+    {Step::kSpawnProcess, "spawn-process", "local-process"},
     {Step::kConfirm, "confirm"},
     {Step::kPublish, "publish"},
     {Step::kDrain, "drain"},
     {Step::kSaveLogs, "save-logs"},
     {Step::kEndJob, "end-job"},
-    {Step::kRemoveContainer, "remove-container"},
-    {Step::kRemoveNetwork, "remove-network"},
+    {Step::kRemoveContainer, "remove-container", "local-docker"},
+    {Step::kRemoveNetwork, "remove-network", "local-docker"},
     {Step::kUnpublish, "unpublish"},
     {Step::kRelease, "release"},
 };
@@ -137,6 +138,22 @@ std::vector<std::string> FaultPointNames() {
   std::vector<std::string> names;
   for (const FaultPoint& point : AllFaultPoints()) names.push_back(NameOf(point));
   return names;
+}
+
+std::string_view PlatformOf(Step step) {
+  for (const StepName& row : kStepNames) {
+    if (row.step == step) return row.platform;
+  }
+  return {};
+}
+
+std::string FaultPointList() {
+  std::string list;
+  for (const FaultPoint& point : AllFaultPoints()) {
+    const std::string_view platform = PlatformOf(point.step);
+    list += absl::StrFormat("%s%s%s\n", NameOf(point), platform.empty() ? "" : " ", platform);
+  }
+  return list;
 }
 
 absl::Status ArmFaultPoint(std::string_view name) {

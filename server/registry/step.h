@@ -47,9 +47,14 @@ std::optional<Step> StepNamed(std::string_view name);
 // for. Steps that are not listed are refused by the journal.
 const std::vector<Step>& StepsOf(Operation operation);
 bool HasStep(Operation operation, Step step);
+// The one platform that has this step ("local-docker"); empty: every platform has it.
+std::string_view PlatformOf(Step step);
 
 // Every name that --fault-point accepts, in the table's order.
 std::vector<std::string> FaultPointNames();
+// The same for --list-fault-points: a line each, with the platform after a space where only one
+// platform reaches it.
+std::string FaultPointList();
 // Arms one; InvalidArgument lists the names. Call before the first thread starts.
 absl::Status ArmFaultPoint(std::string_view name);
 // Called by the journal: kills this process with SIGKILL if the armed point is this one.

@@ -1,5 +1,6 @@
 #include "server/registry/step.h"
 
+#include <absl/strings/str_split.h>
 #include <gmock/gmock.h>
 
 #include <csignal>
@@ -52,6 +53,17 @@ TEST(StepTest, NamesLeadBack) {
   for (const Operation operation : kReal) EXPECT_EQ(OperationNamed(ToString(operation)), operation);
   EXPECT_EQ(StepNamed("jump"), std::nullopt);
   EXPECT_EQ(OperationNamed("jump"), std::nullopt);
+}
+
+TEST(StepTest, ListNamesEachFaultPointAndThePlatformThatAloneReachesIt) {
+  const std::vector<std::string> lines = absl::StrSplit(FaultPointList(), '\n', absl::SkipEmpty());
+  const std::vector<std::string> names = FaultPointNames();
+  ASSERT_EQ(lines.size(), names.size());
+  for (size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].substr(0, lines[i].find(' ')), names[i]);
+  }
+  EXPECT_THAT(lines, testing::IsSupersetOf({"start.accept", "start.spawn-process local-process",
+                                            "stop.remove-network.done local-docker"}));
 }
 
 TEST(StepTest, UnknownFaultPointListsTheNames) {
