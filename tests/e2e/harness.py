@@ -104,7 +104,7 @@ class Http:
 class Daemon:
     """One tao-inference-server. `folder` outlives it, so that a second one can take over."""
 
-    def __init__(self, folder, *flags, env=None, programs=None):
+    def __init__(self, folder, *flags, env=None, programs=None, wait=True):
         self.folder = pathlib.Path(folder)
         self.registry = self.folder / "registry.json"
         self.log = self.folder / "daemon.log"
@@ -116,6 +116,8 @@ class Daemon:
              f"--local-process-path={programs or BIN / 'reference-backend.d'}", *flags],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
             env={**os.environ, **(env or {})})
+        if not wait:  # it is expected to die before it is ready, or may
+            return
         ready = wait_for("the daemon's ready line", lambda: self._ready_line(start))
         self.grpc = re.search(r"grpc=(\S+)", ready).group(1)
         self.gateway = re.search(r"gateway=(\S+)", ready).group(1)

@@ -1,0 +1,260 @@
+"""A daemon that dies by SIGKILL at a fault point, and what the next daemon makes of it. The same for every
+platform: what differs is in a Driver."""
+
+import contextlib
+import json
+import pathlib
+import signal
+import subprocess
+
+import grpc
+
+import harness
+
+pb, stubs = harness.load_stubs()
+
+ARCH = "cosmos-rl"  # serves port 8080 alone on local-process: a lease that leaks is seen at once
+MODEL = "/models/x"
+BROKEN_MODEL = "/models/broken"  # fails while it loads
+
+
+def fault_points(platform):
+    """Names from the product's own table, as far as `platform` reaches them."""
+    listed = subprocess.run([harness.BIN / "tao-inference-server", "--list-fault-points"],
+                            capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    points = [row[0] for row in rows if len(row) == 1 or row[1] == platform]
+    assert points
+    return points
+
+
+def points_of(platform, operation):
+    return [point for point in fault_points(platform) if point.startswith(operation + ".")]
+
+
+class Driver:
+    """What the cases need to know of a platform."""
+    platform = ""
+    env = {}    # of the daemon
+    flags = ()  # of the daemon
+
+    def jobs(self, folder):
+        """job_id -> what names the one container or process that runs for the daemon of `folder`."""
+        raise NotImplementedError
+
+    def leftovers(self, folder):
+        """Everything of the daemon of `folder` that is still there: to be empty at the end."""
+        raise NotImplementedError
+
+    def clear(self, folder):
+        """Ends what a test that failed left behind, so that it fails alone."""
+        raise NotImplementedError
+
+    def before_start(self, folder):
+        """Makes true what the first daemon is to find, e.g. that there is no image yet."""
+
+
+class Client:
+    """The API of one daemon."""
+
+    def __init__(self, daemon, platform):
+        self.daemon = daemon
+        self.platform = platform
+        self.channel = grpc.insecure_channel(daemon.grpc)
+        self.api = stubs.InferenceServiceStub(self.channel)
+
+    def start(self, request_id="", model=MODEL, arch=ARCH):
+        return self.api.Start(
+            pb.StartRequest(request_id=request_id, network_arch=arch, platform=self.platform, model_path=model,
+                            gpu_mode=pb.GPU_MODE_NONE), timeout=harness.LIMIT).service
+
+    def services(self):
+        return list(self.api.List(pb.ListRequest(), timeout=harness.LIMIT).services)
+
+    def wait_ready(self, job_id):
+        for event in self.api.WatchReadiness(pb.WatchReadinessRequest(job_id=job_id, until_ready=True),
+                                             timeout=3 * harness.LIMIT):
+            last = event.service
+        assert last.phase == pb.PHASE_READY, last
+        return last
+
+    def stop(self, job_id):
+        stopped = self.api.Stop(pb.StopRequest(job_id=job_id, wait=True), timeout=3 * harness.LIMIT).service
+        assert stopped.phase == pb.PHASE_STOPPED, stopped
+
+    def chat(self, job_id):
+        answer = self.daemon.chat(model=job_id)
+        assert answer.status == 200, answer.body
+        assert answer.headers["X-TAO-Job-ID"] == job_id
+        assert "hello" in answer.json()["choices"][0]["message"]["content"]
+
+
+@contextlib.contextmanager
+def running(driver, folder, *flags):
+    """A daemon that is ready, and its API. It ends in order, unless it is dead by then."""
+    with harness.daemon(folder, *driver.flags, *flags, env=driver.env, programs=programs(folder)) as daemon:
+        client = Client(daemon, driver.platform)
+        try:
+            yield client
+        finally:
+            client.channel.close()
+
+
+def dies(driver, folder, point, act=None):
+    """A daemon of `folder` is killed at `point`: by what `act` asks of it, or by its own recovery."""
+    daemon = harness.Daemon(folder, *driver.flags, f"--fault-point={point}", env=driver.env,
+                            programs=programs(folder), wait=act is not None)
+    try:
+        if act is not None:
+            client = Client(daemon, driver.platform)
+            with contextlib.suppress(grpc.RpcError):  # the answer that the crash took away
+                act(client)
+            client.channel.close()
+        code = daemon.process.wait(3 * harness.LIMIT)
+        assert code == -signal.SIGKILL, f"{point} was not reached: the daemon ended with {code}"
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"{point} was not reached: the daemon runs on\n{daemon.log.read_text()}") from error
+    finally:
+        daemon.kill()
+        daemon.stop()
+
+
+def programs(folder):
+    """The archs' programs for local-process; a model by the name of BROKEN_MODEL fails while it loads."""
+    made = pathlib.Path(folder) / "programs"
+    return made if made.exists() else harness.service_programs(made, {BROKEN_MODEL: {"FAIL_AT": "loading_model"}})
+
+
+def records(folder):
+    """The records of the state directory, by job_id."""
+    return {path.stem: json.loads(path.read_text())
+            for path in (pathlib.Path(folder) / "state/services").glob("*.json")}
+
+
+def entries(folder):
+    """The registry file's entries, without `latest`."""
+    path = pathlib.Path(folder) / "registry.json"
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text())
+    latest = content.pop("latest", None)
+    assert (latest in content) if content else latest is None
+    return content
+
+
+def assert_over(driver, folder):
+    """Nothing of the daemon of `folder` is left, but the memory of what is over."""
+    harness.wait_for("the end of all that ran", lambda: not driver.leftovers(folder))
+    assert entries(folder) == {}
+    state = pathlib.Path(folder) / "state"
+    assert {path.name for path in state.iterdir()} == {"lock", "daemon-id", "services", "jobs"}
+    assert [path.name for path in (state / "services").iterdir() if path.suffix != ".json"] == []
+    for job_id, record in records(folder).items():
+        assert record["phase"] == "STOPPED", record
+        assert record["journal"] == {"operation": "none", "step": "none", "done": False}, record
+        assert record["host_port"] == 0 and record["gpu_ids"] == [] and record["driver_state"] == {}, record
+
+
+def finish(driver, folder, client, *job_ids):
+    """Stops what is left, starts one more service where the first one was, and ends with nothing."""
+    for job_id in job_ids:
+        client.stop(job_id)
+        client.stop(job_id)  # what is gone is stopped
+    assert client.services() == [] and driver.jobs(folder) == {} and entries(folder) == {}
+    again = client.start()
+    assert again.host_port == 8080, "the lease of the port was not given back"
+    client.stop(again.job_id)
+    client.channel.close()  # an idle connection that nobody reads would hold the daemon's exit up
+    client.daemon.stop()
+    assert client.daemon.process.returncode == 0
+    assert_over(driver, folder)
+
+
+def check_started(driver, folder, request_id, before):
+    """The next daemon carries the start on, with the same job, process and port, and whoever lost the
+    answer gets it by asking again."""
+    with running(driver, folder) as client:
+        services = client.services()
+        assert len(services) == 1
+        job_id = services[0].job_id
+        assert client.start(request_id).job_id == job_id
+        ready = client.wait_ready(job_id)
+        jobs = driver.jobs(folder)
+        assert list(jobs) == [job_id], "one service, one job"
+        assert before in ({}, jobs), "what ran was not adopted, but started anew"
+        client.chat(job_id)
+        # Requests reach it before other tools hear of it.
+        harness.wait_for("the start's end", lambda: records(folder)[job_id]["journal"]["operation"] == "none")
+        entry = entries(folder)
+        assert list(entry) == [job_id] and entry[job_id]["host_url"] == ready.host_url
+        finish(driver, folder, client, job_id)
+
+
+def check_stopped(driver, folder, job_id):
+    """The next daemon ends what was being stopped, unasked."""
+    with running(driver, folder) as client:
+        harness.wait_for("the stop's end", lambda: not client.services())
+        assert driver.jobs(folder) == {}
+        assert entries(folder) == {}
+        assert client.daemon.chat(model=job_id).status == 404
+        finish(driver, folder, client, job_id)
+
+
+def check_failed(driver, folder):
+    """The next daemon ends the clean-up: the service stays listed with its reason and its last lines, and
+    nothing of it holds a port or runs."""
+    with running(driver, folder) as client:
+        (service,) = client.services()
+        harness.wait_for("the clean-up's end",
+                         lambda: records(folder)[service.job_id]["journal"]["operation"] == "none")
+        (service,) = client.services()
+        assert (service.phase, service.reason) == (pb.PHASE_FAILED, "model_load_failed"), service
+        assert any("CUDA out of memory" in line for line in service.last_log_lines), service
+        assert service.host_port == 0 and driver.jobs(folder) == {} and entries(folder) == {}
+        answer = client.daemon.chat(model=service.job_id)
+        assert (answer.status, answer.headers["x-should-retry"]) == (503, "false")
+        finish(driver, folder, client, service.job_id)
+
+
+def start_and_stop(client):
+    job_id = client.start("once").job_id
+    client.wait_ready(job_id)
+    client.stop(job_id)
+
+
+def fail(client):
+    job_id = client.start("once", model=BROKEN_MODEL).job_id
+    for _ in client.api.WatchReadiness(pb.WatchReadinessRequest(job_id=job_id), timeout=3 * harness.LIMIT):
+        pass
+
+
+ACTS = {"start": lambda client: client.start("once"), "stop": start_and_stop, "fail": fail}
+
+
+def check(driver, folder, operation, before):
+    if operation == "start":
+        check_started(driver, folder, "once", before)
+    elif operation == "stop":
+        check_stopped(driver, folder, next(iter(records(folder))))
+    else:
+        check_failed(driver, folder)
+
+
+def crash_once(driver, folder, point):
+    operation = point.split(".")[0]
+    driver.before_start(folder)
+    dies(driver, folder, point, ACTS[operation])
+    check(driver, folder, operation, driver.jobs(folder))
+
+
+def crash_at_each(driver, folder, operation):
+    """One service, and a daemon for each fault point of `operation`: the recovery of each crash dies in
+    turn, one point further."""
+    points = points_of(driver.platform, operation)
+    if operation == "start":
+        points.remove("start.accept.done")  # a start is accepted once
+    driver.before_start(folder)
+    dies(driver, folder, points[0], ACTS[operation])
+    for point in points[1:]:
+        dies(driver, folder, point)
+    check(driver, folder, operation, driver.jobs(folder))

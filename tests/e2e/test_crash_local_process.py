@@ -1,0 +1,55 @@
+"""SIGKILL at every fault point of Start, Stop and the clean-up after FAILED, on local-process."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+
+import pytest
+
+import crash_cases
+import harness
+
+
+class LocalProcess(crash_cases.Driver):
+    platform = "local-process"
+
+    def jobs(self, folder):
+        found = {}
+        for path in (pathlib.Path(folder) / "state/jobs").glob("*/parent.json"):
+            parent = json.loads(path.read_text())
+            with contextlib.suppress(OSError):
+                os.kill(parent["pid"], 0)
+                if str(folder) in pathlib.Path(f"/proc/{parent['pid']}/cmdline").read_text():
+                    found[path.parent.name] = (parent["pid"], parent["start_time"], parent.get("child_pid"))
+        return found
+
+    def leftovers(self, folder):
+        return harness.service_processes(folder)
+
+    def clear(self, folder):
+        for process in self.leftovers(folder):
+            with contextlib.suppress(OSError):
+                os.kill(int(process.split()[0]), signal.SIGKILL)
+
+
+DRIVER = LocalProcess()
+
+
+@pytest.fixture
+def site(folder):
+    yield folder
+    DRIVER.clear(folder)
+
+
+@pytest.mark.parametrize("point", crash_cases.fault_points(DRIVER.platform))
+def test_crash_at(point, site):
+    """The next daemon finishes what was begun, and nothing is left of it after a stop."""
+    crash_cases.crash_once(DRIVER, site, point)
+
+
+@pytest.mark.parametrize("operation", ["start", "stop", "fail"])
+def test_crash_of_each_recovery_in_turn(operation, site):
+    """Recovery may die as well, at any step, any number of times."""
+    crash_cases.crash_at_each(DRIVER, site, operation)
