@@ -96,14 +96,24 @@ void Gateway::CutExchanges(std::string_view job_id) {
   });
 }
 
-void Gateway::Drain(absl::Duration limit) {
+void Gateway::BeginDrain() { StopTaking(config_.drain_notice); }
+
+void Gateway::StopTaking(absl::Duration notice) {
   {
     base::MutexLock lock(mutex_);
     if (std::exchange(draining_, true)) return;
   }
   PostToAll([](Worker& worker) { worker.FailReadiness(); });
-  if (limit > absl::ZeroDuration()) WaitUntilIdle(config_.drain_notice);  // workers still accept
+  WaitUntilIdle(notice);  // all of it: workers that accept are not idle
   PostToAll([](Worker& worker) { worker.StopAccepting(); });
+}
+
+void Gateway::Drain(absl::Duration limit) {
+  {
+    base::MutexLock lock(mutex_);
+    if (stopped_) return;
+  }
+  StopTaking(limit > absl::ZeroDuration() ? config_.drain_notice : absl::ZeroDuration());
   if (!WaitUntilIdle(limit)) {
     PostToAll([](Worker& worker) { worker.Cut("", ShuttingDown()); });
     if (!WaitUntilIdle(kLastWords)) {

@@ -54,8 +54,13 @@ class Gateway : public routing::ExchangeCounter {
   // clients told as far as HTTP allows. Does not block.
   void CutExchanges(std::string_view job_id);
 
-  // Ends the gateway: /readyz says 503, no new connections, idle ones are closed; exchanges go on
-  // until `limit` has passed, then they are cut. Blocks until all is over. Once.
+  // /readyz says 503; after GatewayConfig::drain_notice, for which this blocks, nothing new is
+  // taken, over HTTP or by PostInfer, and idle connections are closed. Exchanges go on. A second
+  // call does nothing.
+  void BeginDrain();
+
+  // Ends the gateway: BeginDrain, then exchanges go on until `limit` has passed, then they are cut.
+  // Blocks until all is over. Once.
   void Drain(absl::Duration limit);
 
   // Runs a chat completion for the API. `receiver` hears of everything, of errors too, on a
@@ -69,6 +74,7 @@ class Gateway : public routing::ExchangeCounter {
  private:
   explicit Gateway(const GatewayConfig& config);
 
+  void StopTaking(absl::Duration notice);
   // False when `limit` has passed before the workers had nothing left to do.
   bool WaitUntilIdle(absl::Duration limit);
   bool IsIdle() const;

@@ -161,6 +161,7 @@ absl::Status Server::StartFaces() {
   config.workers = config_.gateway_workers;
   config.max_body_bytes = config_.max_body_bytes;
   config.max_held_body_bytes = config_.max_held_body_bytes;
+  config.drain_notice = absl::Seconds(config_.drain_notice_seconds);
   ASSIGN_OR_RETURN(gateway_, gateway::Gateway::Start(config, prober_.get()));
   cutter_ = std::make_unique<Cutter>(*gateway_);
   parts_.exchanges = gateway_.get();
@@ -235,6 +236,8 @@ void Server::RunUntil(int signals) {
 void Server::Stop() {
   if (stopped_) return;
   stopped_ = true;
+  // First, for what the API waits for may take as long as is allowed.
+  if (gateway_ != nullptr) gateway_->BeginDrain();
   const absl::Time deadline = absl::Now() + parts_.config.drain_timeout;
   if (api_ != nullptr) api_->Shutdown(deadline);  // also what Infer has in the gateway
   if (gateway_ != nullptr) gateway_->Drain(std::max(deadline - absl::Now(), absl::ZeroDuration()));

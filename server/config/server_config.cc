@@ -87,6 +87,10 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
                  "How long exchanges in flight may go on, on SIGTERM and on Stop")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
+  app.add_option("--drain-notice-seconds", config.drain_notice_seconds,
+                 "How long requests are still taken on SIGTERM after /readyz has fallen")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
   app.add_flag("--stop-services-on-exit", config.stop_services_on_exit,
                "Stop every service on SIGTERM (demo); else they run on and are adopted");
   app.add_option("--log-level", config.log_level, "Lowest level that is logged")

@@ -36,6 +36,9 @@ struct ServerConfig {
       "localhost";  // how containers are dialled: localhost, or network (docker_url)
 
   double drain_timeout_seconds = 30;  // of exchanges in flight, on SIGTERM and on Stop
+  // On SIGTERM: how long requests are still taken after /readyz has fallen, so that a load balancer
+  // sees it fall before connections are refused.
+  double drain_notice_seconds = 0;
   bool stop_services_on_exit = false;
 
   std::string log_level = "info";   // debug, info, warning or error
