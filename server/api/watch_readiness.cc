@@ -20,6 +20,14 @@ absl::Status NoSuchService(const std::string& job_id) {
 
 }  // namespace
 
+bool IsLastEvent(const registry::ServiceRecord& record, bool until_ready) {
+  if (record.phase == routing::Phase::kReady) return until_ready;
+  const registry::JournalEntry& journal = record.journal;
+  const bool saving_logs = journal.operation == registry::Operation::kFail &&
+                           journal.step == registry::Step::kSaveLogs && !journal.done;
+  return routing::IsFinal(record.phase) && !saving_logs;
+}
+
 grpc::ServerWriteReactor<pb::ReadinessEvent>* ReadinessStream::Begin(
     const ApiDependencies& dependencies, const std::string& gateway_base_url, ServerDrain& drain,
     const pb::WatchReadinessRequest& request) {
@@ -66,10 +74,7 @@ void ReadinessStream::Pump() {
       if (!news.has_value()) return;
       *event_.mutable_service() = ToProto(*news, gateway_base_url_);
       writing_ = true;
-      if (routing::IsFinal(news->phase) ||
-          (until_ready_ && news->phase == routing::Phase::kReady)) {
-        end_ = grpc::Status::OK;
-      }
+      if (IsLastEvent(*news, until_ready_)) end_ = grpc::Status::OK;
     } else {
       finished_ = true;
       finish = end_;

@@ -17,6 +17,10 @@ namespace tao::api {
 
 namespace pb = ::tao::inference::v1;
 
+// Whether a watcher who was told of `record` is told nothing more. A FAILED service has something
+// to say until its last log lines are saved: they are what its watcher needs next.
+bool IsLastEvent(const registry::ServiceRecord& record, bool until_ready);
+
 // Thread-safe. Lives until OnDone, and as long as a callback holds it. While a message is being
 // written, changes only replace each other in the subscription: a slow reader costs no memory.
 class ReadinessStream : public grpc::ServerWriteReactor<pb::ReadinessEvent>,
