@@ -33,7 +33,10 @@ bool CancelledWithin(const base::CancelToken& cancel, absl::Duration wait) {
 class LastLines : public platforms::LogSink {
  public:
   bool OnLine(std::string_view line) override {
-    lines_.push_back(base::Redact(std::string(line.substr(0, kSavedLineBytes))));
+    // Redacted before it is cut: half a secret would be known to nobody.
+    std::string text = base::Redact(std::string(line));
+    if (text.size() > kSavedLineBytes) text.resize(kSavedLineBytes);
+    lines_.push_back(std::move(text));
     return true;
   }
   std::vector<std::string> Take() {
