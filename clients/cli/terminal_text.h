@@ -11,8 +11,8 @@ namespace tao::cli {
 // becomes a space unless one stands before it: a container's message must not move the cursor.
 std::string OneLine(std::string_view text);
 
-// The first `columns` code points of valid UTF-8, the last one "…" if something was cut. Wide
-// characters count as one: good enough for a progress line.
+// What fits `columns` of valid UTF-8, with "…" at the end if something was cut. Wide characters
+// (Chinese, Japanese, Korean, emoji) take two columns, combining marks none.
 std::string CutTo(std::string_view text, size_t columns);
 
 // Whether file descriptor `fd` is a terminal that understands cursor movement (TERM is not "dumb").

@@ -19,5 +19,15 @@ TEST(TerminalTextTest, IsCutBetweenCharacters) {
   EXPECT_EQ(CutTo("abc", 0), "");
 }
 
+TEST(TerminalTextTest, IsCutByTheColumnsThatCharactersTake) {
+  EXPECT_EQ(CutTo("模型", 4), "模型");
+  EXPECT_EQ(CutTo("模型", 3), "模…");
+  EXPECT_EQ(CutTo("模型", 2), "…");
+  EXPECT_EQ(CutTo("a模型", 3), "a…");
+  EXPECT_EQ(CutTo("🚀🚀", 3), "🚀…");
+  EXPECT_EQ(CutTo("e\u0301te\u0301", 3), "e\u0301te\u0301");
+  EXPECT_EQ(CutTo("e\u0301te\u0301", 2), "e\u0301…");
+}
+
 }  // namespace
 }  // namespace tao::cli
