@@ -35,7 +35,8 @@ bool Confirmed(const pb::Service& service) {
                            OneLine(service.job_id()), Brief(service),
                            Age(service.started_at(), service.has_started_at(), absl::Now())));
   std::string answer;
-  std::getline(std::cin, answer);
+  // The end of the input leaves the cursor behind the question.
+  if (!std::getline(std::cin, answer)) PrintErr("\n");
   return answer == "y" || answer == "Y" || answer == "yes";
 }
 
