@@ -213,7 +213,9 @@ Platform::Endpoint LocalProcessPlatform::EndpointOf(const PlatformJob& job) cons
 absl::Status LocalProcessPlatform::Stop(const PlatformJob& job, const StopOptions& options,
                                         StopSession& session) {
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
-  RETURN_IF_ERROR(EndJob(FolderOf(job.job_id), options.grace_period));
+  const std::string folder = FolderOf(job.job_id);
+  RETURN_IF_ERROR(EndJob(folder, options.grace_period));
+  RETURN_IF_ERROR(MarkStopped(folder));
   return session.EndStep(registry::Step::kEndJob);
 }
 
@@ -244,6 +246,7 @@ absl::StatusOr<std::vector<FoundJob>> LocalProcessPlatform::FindOurs() {
     if (files.parent.has_value() && files.parent->daemon_id != config_.daemon_id) continue;
     const PlatformState state = ToPlatformState(files);
     if (state.state == PlatformState::State::kGone) continue;
+    if (!files.locked && IsMarkedStopped(FolderOf(job_id))) continue;  // but its log
     found.push_back({.job_id = job_id, .state = state});
   }
   return found;

@@ -300,6 +300,16 @@ TEST_F(LocalProcessTest, FindsTheJobsOfItsOwnDaemon) {
   EXPECT_THAT(*LocalProcessPlatform(other).FindOurs(), IsEmpty());
 }
 
+TEST_F(LocalProcessTest, WhatWasStoppedIsNotFoundAgain) {
+  const std::string running = Start("sleep 1000"), ended = Start("exit 3");
+  LinesToTheEnd(ended);
+  ASSERT_EQ(platform_->FindOurs()->size(), 2U);
+  ASSERT_TRUE(Stop(running).ok());
+  ASSERT_TRUE(Stop(ended).ok());
+  EXPECT_THAT(*platform_->FindOurs(), IsEmpty());
+  EXPECT_EQ(StateOf(ended).exit_code, 3);  // what is known of it stays
+}
+
 TEST_F(LocalProcessTest, NothingIsLeaked) {
   const auto descriptors = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
