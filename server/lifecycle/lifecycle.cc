@@ -40,7 +40,7 @@ Lifecycle::~Lifecycle() { Shutdown(); }
 void Lifecycle::Shutdown() { operations_.Shutdown(); }
 
 absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
-                                              absl::Duration drain_timeout) {
+                                              std::optional<absl::Duration> drain_timeout) {
   if (job_id.empty()) {
     return base::WithDetails(
         absl::InvalidArgumentError("job_id is empty; name the service to stop (List shows them)"),
@@ -82,7 +82,7 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
   if (accepted) {
     base::Log(base::LogLevel::kInfo, "lifecycle", "stop accepted", {{"job_id", record.job_id}});
     operations_.CancelCurrent(job_id);
-    PostStop(record.job_id, drain_timeout);
+    PostStop(record.job_id, drain_timeout.value_or(parts_.config.drain_timeout));
   }
   return record;
 }

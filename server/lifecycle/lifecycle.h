@@ -44,8 +44,9 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
 
   // DRAINING is durable when it returns. What is gone already comes back as STOPPED.
   // FailedPrecondition: an entry of another tool that lacks what it takes to stop it.
+  // `drain_timeout`: absent: the operator's.
   absl::StatusOr<registry::ServiceRecord> Stop(std::string_view job_id,
-                                               absl::Duration drain_timeout);
+                                               std::optional<absl::Duration> drain_timeout);
 
   // For StreamLogs: blocks, calls `sink` from this thread.
   absl::Status StreamLogs(std::string_view job_id, const platforms::LogOptions& options,

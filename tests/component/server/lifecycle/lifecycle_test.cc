@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,16 +27,24 @@ using readiness::ProbeResult;
 using registry::ServiceRecord;
 using routing::Phase;
 
-class NoExchanges : public routing::ExchangeCounter, public ExchangeCutter {
+// As many exchanges in flight as a test wants, until they are cut.
+class FakeExchanges : public routing::ExchangeCounter, public ExchangeCutter {
  public:
-  int InFlight(std::string_view) const override { return 0; }
-  void CutExchanges(std::string_view) override {}
+  explicit FakeExchanges(int in_flight) : in_flight_(in_flight) {}
+  int InFlight(std::string_view) const override { return in_flight_; }
+  void CutExchanges(std::string_view) override { in_flight_ = 0; }
+
+ private:
+  std::atomic<int> in_flight_;
 };
 
 // One daemon's life over folders and a platform that outlive it.
 class Daemon {
  public:
-  Daemon(const std::string& folder, fakes::FakePlatform& platform) {
+  Daemon(const std::string& folder, fakes::FakePlatform& platform,
+         const LifecycleConfig& config = {}, int exchanges_in_flight = 0)
+      : exchanges_(exchanges_in_flight) {
+    parts_.config = config;
     state_ = *registry::StateDirectory::Open(folder + "/state");
     registry_ = *registry::Registry::Open(*state_);
     file_ = std::make_unique<registry::RegistryFileSync>(folder + "/registry.json", *registry_,
@@ -101,7 +110,7 @@ class Daemon {
   std::unique_ptr<registry::RegistryFileSync> file_;
   std::unique_ptr<Leases> leases_;
   readiness::Hub hub_;
-  NoExchanges exchanges_;
+  FakeExchanges exchanges_;
   Parts parts_;
   std::unique_ptr<Lifecycle> lifecycle_;
 };
@@ -155,6 +164,16 @@ TEST_F(LifecycleTest, StopOfWhatIsGoneSucceedsAndAnEmptyJobIdDoesNot) {
   EXPECT_EQ(gone->phase, Phase::kStopped);
   EXPECT_EQ(daemon.lifecycle().Stop("", absl::ZeroDuration()).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// A Stop that names no limit cuts exchanges after the operator's.
+TEST_F(LifecycleTest, StopWithoutALimitDrainsForTheOperators) {
+  Daemon daemon(folder_.path(), platform_, {.drain_timeout = absl::Milliseconds(40)},
+                /*exchanges_in_flight=*/1);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  daemon.WaitFor(job_id, Phase::kStarting);
+  ASSERT_TRUE(daemon.lifecycle().Stop(job_id, std::nullopt).ok());
+  daemon.WaitFor(job_id, Phase::kStopped);
 }
 
 TEST_F(LifecycleTest, StopDuringLaunchCancelsIt) {
