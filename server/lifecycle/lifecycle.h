@@ -13,6 +13,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,7 +80,8 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   void PostFail(const std::string& job_id);
   // Removes containers and processes of ours that no live record knows; repeated for a while, since
   // a helper program of a daemon that died may still finish.
-  void SweepLeftovers();
+  // `unknown`: jobs that were found and left alone, because their record is broken; told once.
+  void SweepLeftovers(std::set<std::string>& unknown);
 
   Parts& parts_;
   OperationQueue operations_;

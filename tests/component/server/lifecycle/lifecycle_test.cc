@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <map>
@@ -272,6 +273,39 @@ TEST_F(LifecycleTest, ARestartRemovesAJobThatNoRecordKnows) {
     while (!platform_.jobs().empty() && absl::Now() < deadline) std::this_thread::yield();
   }
   EXPECT_TRUE(platform_.jobs().empty());
+}
+
+// A record that is broken says nothing of its service: it may be in use, and is left alone.
+TEST_F(LifecycleTest, ARestartLeavesAJobAloneWhoseRecordIsBroken) {
+  std::string job_id;
+  const std::string stray = "0b0e0f3c-6f2c-4c0e-9a51-0d2f6f0a7b11";
+  {
+    Daemon daemon(folder_.path(), platform_);
+    job_id = daemon.lifecycle().Start(Request())->job_id;
+    daemon.WaitFor(job_id, Phase::kStarting);
+  }
+  const std::string record = folder_.path() + "/state/services/" + job_id + ".json";
+  ASSERT_EQ(truncate(record.c_str(), 100), 0);
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    platform_.PutJob(stray, {});  // the same search finds it, and removes it
+    {
+      Daemon daemon(folder_.path(), platform_);
+      const absl::Time deadline = absl::Now() + absl::Seconds(5);
+      while (platform_.jobs().contains(stray) && absl::Now() < deadline) std::this_thread::yield();
+      // The registry file still has its entry: it is served, and can be stopped.
+      const auto listed = daemon.registry().Find(job_id);
+      ASSERT_TRUE(listed.has_value());
+      EXPECT_TRUE(listed->foreign);
+    }  // when all that it found was looked at
+    EXPECT_FALSE(platform_.jobs().contains(stray));
+    EXPECT_TRUE(platform_.jobs().contains(job_id));
+  }
+  ASSERT_EQ(unlink((folder_.path() + "/registry.json").c_str()), 0);
+  Daemon daemon(folder_.path(), platform_);
+  const auto refused = daemon.lifecycle().Stop(job_id, absl::ZeroDuration());
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::HasSubstr(record + ".broken, take "));
 }
 
 TEST_F(LifecycleTest, UnknownPlatformNamesThoseThereAre) {
