@@ -107,6 +107,7 @@ class OwnEngine(Engine):
         super().__init__(f"unix://{folder}/docker.sock")
         self.folder = pathlib.Path(folder)
         self.process = None
+        self.live_restore = True
         vfs = ["--storage-driver=vfs"]
         self.storages = [vfs] if (self.folder / "data/vfs").exists() else [[], vfs]
 
@@ -131,7 +132,7 @@ class OwnEngine(Engine):
             self.process = subprocess.Popen(
                 ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
                  f"--host={self.host}", f"--pidfile={self.folder}/pid", "--bridge=none", "--iptables=false",
-                 "--ip-masq=false", "--live-restore", *flags],
+                 "--ip-masq=false", f"--live-restore={str(self.live_restore).lower()}", *flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_LIMIT
         while self.process.poll() is None and time.monotonic() < deadline:

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import signal
 import socket
 import subprocess
 import tarfile
@@ -77,7 +76,8 @@ def test_keep_failed_leaves_the_container_until_stop(engine, folder):
     """--keep-failed: the container of a FAILED service stays for inspection, its logs too; Stop removes it."""
     images = {"cosmos-rl": engine.image(CRASH_AFTER_MS=100, CRASH_EXIT_CODE=3, LOADING_MODEL_MS=60000)}
     with engines.daemon(engine, folder, "--stop-services-on-exit", images=images) as daemon:
-        done = daemon.cli("start", "--network-arch", "cosmos-rl", "--model-path", "/x", "--keep-failed", check=False)
+        done = daemon.cli("start", "--network-arch", "cosmos-rl", "--model-path", "/x", "--keep-failed",
+                          check=False)
         assert done.returncode == 3
         job_id = daemon.services()[0]["job_id"]
         assert engine.inspect(job_id)["State"]["ExitCode"] == 3
@@ -91,7 +91,7 @@ def test_images_that_cannot_be_had(engine, folder):
     with docker_registry.running() as registry, socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, and not listening: refused
         images = {"cosmos-rl": f"{registry.address}/tao/none:1",
-                  "cosmos-predict2.5": registry.refuse("tao/private", 401, "UNAUTHORIZED", "authentication required"),
+                  "cosmos-predict2.5": registry.refuse("tao/private", 401, "UNAUTHORIZED", "no key"),
                   "tao-dataservices": f"127.0.0.1:{nobody.getsockname()[1]}/tao/image:1"}
         with engines.daemon(engine, folder, "--stop-services-on-exit", images=images) as daemon:
             missing = fails(engine, daemon, "cosmos-rl")
@@ -135,6 +135,9 @@ def test_an_image_is_pulled_with_progress_and_a_pull_can_be_stopped(engine, fold
 
             pulled = begin(daemon, "cosmos-rl")
             wait_for_phase(daemon, pulled, "LAUNCHING", pulls)
+            daemon.kill()
+        with engines.daemon(engine, folder, "--stop-services-on-exit", images={"cosmos-rl": image}) as daemon:
+            wait_for_phase(daemon, pulled, "LAUNCHING", pulls)  # the next daemon goes on with it
             registry.go_on.set()
             wait_for_phase(daemon, pulled, "READY")
             assert daemon.chat(model=pulled).status == 200
@@ -221,6 +224,16 @@ def test_containers_that_are_removed_behind_our_back(engine, folder):
         failed = wait_for_phase(daemon, loading, "FAILED")
         assert failed["reason"] == "gone", failed
         wait_until_cleaned_up(engine, daemon, loading)
+
+        killed = start(daemon, "cosmos-rl")
+        engine.docker("kill", killed)
+        daemon.chat(model=killed)
+        failed = wait_for_phase(daemon, killed, "FAILED")
+        assert failed["reason"] == "exited" and "SIGKILL" in failed["message"], failed
+        refused = daemon.chat(model=killed)
+        assert (refused.status, refused.json()["error"]["code"]) == (503, "service_failed")
+        assert refused.headers["x-should-retry"] == "false"
+        wait_until_cleaned_up(engine, daemon, killed)
         assert engine.network not in engine.networks()
 
 
@@ -245,7 +258,7 @@ def own_engine():
 
 
 def test_an_engine_that_goes_away_and_comes_back(own_engine, folder):
-    """While the engine cannot be asked nothing is taken for gone, over a restart of ours too; a Stop waits for it."""
+    """While the engine cannot be asked nothing is taken for gone, over a restart of ours too; a Stop waits."""
     with engines.daemon(own_engine, folder) as daemon:
         kept, stopped = start(daemon, "cosmos-rl"), start(daemon, "cosmos-predict2.5")
         own_engine.kill()
@@ -266,13 +279,23 @@ def test_an_engine_that_goes_away_and_comes_back(own_engine, folder):
         assert own_engine.inspect(stopped) is None
 
 
-def test_an_engine_that_is_stopped_in_order(own_engine, folder):
-    """systemctl stop docker ends nothing of ours with live-restore: the service is there when it is back."""
+@pytest.mark.parametrize("outlive", [True, False], ids=["containers-run-on", "containers-end"])
+def test_an_engine_that_is_restarted(own_engine, folder, outlive):
+    """systemctl restart docker: with live-restore the service is there again; without, it has ended, as asked by
+    the engine (exit status 0), and nothing is left of it."""
+    if not outlive:
+        own_engine.end()
+        own_engine.live_restore = False
+        own_engine.start()
     with engines.daemon(own_engine, folder, "--stop-services-on-exit") as daemon:
         job_id = start(daemon, "cosmos-rl")
-        own_engine.process.send_signal(signal.SIGTERM)
-        own_engine.process.wait(harness.LIMIT)
+        own_engine.end()
         daemon.chat(model=job_id)
         wait_for_phase(daemon, job_id, "UNREACHABLE")
         own_engine.start()
-        wait_for_phase(daemon, job_id, "READY")
+        if outlive:
+            wait_for_phase(daemon, job_id, "READY")
+            assert daemon.chat(model=job_id).status == 200
+        else:
+            harness.wait_for("the end of the service", lambda: service(daemon, job_id) is None)
+            harness.wait_for("the container's removal", lambda: own_engine.inspect(job_id) is None)
