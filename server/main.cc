@@ -27,6 +27,7 @@
 #include "server/io/http_client.h"
 #include "server/lifecycle/backend_of.h"
 #include "server/lifecycle/lifecycle.h"
+#include "server/lifecycle/port_lock.h"
 #include "server/lifecycle/route_publisher.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
 #include "server/platforms/local_process/local_process_platform.h"
@@ -130,7 +131,8 @@ absl::Status Server::OpenState() {
   ASSIGN_OR_RETURN(registry_, registry::Registry::Open(*state_));
   registry_file_ =
       std::make_unique<registry::RegistryFileSync>(config_.registry, *registry_, base::RealClock());
-  leases_ = std::make_unique<lifecycle::Leases>([this] { return registry_file_->ForeignPorts(); });
+  leases_ = std::make_unique<lifecycle::Leases>([this] { return registry_file_->ForeignPorts(); },
+                                                lifecycle::LockHostPort);
   leases_->Restore(registry_->List());
   return absl::OkStatus();
 }

@@ -37,7 +37,12 @@ void Leases::Restore(const std::vector<registry::ServiceRecord>& records) {
   const base::MutexLock lock(mutex_);
   for (const registry::ServiceRecord& record : records) {
     if (record.foreign) continue;
-    if (record.host_port != 0) ports_.emplace(record.host_port, record.job_id);
+    if (record.host_port != 0) {
+      // Ours, whoever has the lock meanwhile: the service is there.
+      ports_.emplace(record.host_port,
+                     PortLease{.job_id = record.job_id,
+                               .lock = lock_port_ ? lock_port_(record.host_port) : nullptr});
+    }
     for (const std::string& gpu : record.gpu_ids) gpus_.emplace(gpu, record.job_id);
   }
 }
@@ -49,24 +54,31 @@ absl::StatusOr<int> Leases::AcquirePort(std::string_view job_id, const PortWish&
   std::set<int> used = foreign;
   used.insert(refused.begin(), refused.end());
   std::optional<int> held;
-  for (const auto& [port, holder] : ports_) {
-    if (holder == job_id) {
+  for (const auto& [port, lease] : ports_) {
+    if (lease.job_id == job_id) {
       held = port;  // may be kept, if it is still the lowest
     } else {
       used.insert(port);
     }
   }
-  const std::optional<int> port = LowestFreePort(wish, used);
-  if (!port.has_value()) {
-    const auto holder = ports_.find(wish.first);
-    return NoPort(wish, holder != ports_.end() && holder->second != job_id
-                            ? "service " + holder->second
-                            : std::string(foreign.contains(wish.first) ? "a service of another tool"
-                                                                       : "another program"));
+  while (const std::optional<int> port = LowestFreePort(wish, used)) {
+    if (port == held) return *port;
+    PortLease lease{.job_id = std::string(job_id), .lock = nullptr};
+    if (lock_port_ && (lease.lock = lock_port_(*port)) == nullptr) {
+      used.insert(*port);  // a service of another daemon, which may not listen yet
+      continue;
+    }
+    if (held.has_value()) ports_.erase(*held);
+    ports_.emplace(*port, std::move(lease));
+    return *port;
   }
-  if (held.has_value()) ports_.erase(*held);
-  ports_.emplace(*port, job_id);
-  return *port;
+  const auto holder = ports_.find(wish.first);
+  return NoPort(wish,
+                holder != ports_.end() && holder->second.job_id != job_id
+                    ? "service " + holder->second.job_id
+                    : std::string(foreign.contains(wish.first)   ? "a service of another tool"
+                                  : refused.contains(wish.first) ? "another program"
+                                                                 : "a service of another daemon"));
 }
 
 absl::StatusOr<std::vector<std::string>> Leases::AcquireGpus(
@@ -100,7 +112,7 @@ absl::StatusOr<std::vector<std::string>> Leases::AcquireGpus(
 
 void Leases::Release(std::string_view job_id) {
   const base::MutexLock lock(mutex_);
-  std::erase_if(ports_, [job_id](const auto& lease) { return lease.second == job_id; });
+  std::erase_if(ports_, [job_id](const auto& lease) { return lease.second.job_id == job_id; });
   std::erase_if(gpus_, [job_id](const auto& lease) { return lease.second == job_id; });
 }
 

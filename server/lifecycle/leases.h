@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -25,7 +26,11 @@ class Leases {
   // The ports of this host that entries of other tools hold (RegistryFileSync::ForeignPorts). Asked
   // at each AcquirePort, without the leases' lock. May be null: none.
   using ForeignPorts = std::function<std::set<int>()>;
-  explicit Leases(ForeignPorts foreign_ports) : foreign_ports_(std::move(foreign_ports)) {}
+  // Keeps a port from the other daemons of this host for as long as the result lives; null: one of
+  // them has it (LockHostPort). May be null: there are none.
+  using LockPort = std::function<std::shared_ptr<void>(int port)>;
+  explicit Leases(ForeignPorts foreign_ports, LockPort lock_port = nullptr)
+      : foreign_ports_(std::move(foreign_ports)), lock_port_(std::move(lock_port)) {}
 
   // Holds what `records` hold, foreign ones aside. Call once, before the first Acquire.
   void Restore(const std::vector<registry::ServiceRecord>& records);
@@ -49,9 +54,15 @@ class Leases {
   void Release(std::string_view job_id);
 
  private:
+  struct PortLease {
+    std::string job_id;
+    std::shared_ptr<void> lock;
+  };
+
   const ForeignPorts foreign_ports_;
+  const LockPort lock_port_;
   base::Mutex mutex_;
-  std::map<int, std::string> ports_ ABSL_GUARDED_BY(mutex_);         // port -> job_id
+  std::map<int, PortLease> ports_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> gpus_ ABSL_GUARDED_BY(mutex_);  // GPU id -> job_id
 };
 

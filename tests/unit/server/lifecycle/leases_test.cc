@@ -4,6 +4,8 @@
 
 #include <thread>
 
+#include "server/lifecycle/port_lock.h"
+
 namespace tao::lifecycle {
 namespace {
 
@@ -60,6 +62,34 @@ TEST(LeasesTest, OnlyPortIsTakenAndSaysByWhom) {
   Leases beside([] { return std::set<int>{8080}; });
   EXPECT_THAT(MessageOf(beside.AcquirePort("b", kOnly8080, {}).status()),
               HasSubstr("a service of another tool"));
+}
+
+TEST(LeasesTest, PortOfAnotherDaemonIsPassedOver) {
+  std::set<int> locked = {8080};
+  const auto lock = [&locked](int port) -> std::shared_ptr<void> {
+    if (!locked.insert(port).second) return nullptr;
+    return {&locked, [port](std::set<int>* all) { all->erase(port); }};
+  };
+  Leases leases(nullptr, lock);
+  EXPECT_THAT(MessageOf(leases.AcquirePort("a", kOnly8080, {}).status()),
+              HasSubstr("a service of another daemon"));
+  EXPECT_EQ(*leases.AcquirePort("a", {}, {}), 8081);
+  EXPECT_EQ(*leases.AcquirePort("b", {}, {}), 8082);
+  EXPECT_EQ(*leases.AcquirePort("a", {}, {8081}), 8083);
+  EXPECT_EQ(locked, (std::set<int>{8080, 8082, 8083})) << "a holds one port, not two";
+  leases.Release("a");
+  leases.Release("b");
+  EXPECT_EQ(locked, std::set<int>{8080});
+}
+
+TEST(LockHostPortTest, OneHolderUntilItLetsGo) {
+  constexpr int kNotInThePool = 65501;
+  std::shared_ptr<void> lock = LockHostPort(kNotInThePool);
+  ASSERT_NE(lock, nullptr);
+  EXPECT_EQ(LockHostPort(kNotInThePool), nullptr);
+  EXPECT_NE(LockHostPort(kNotInThePool + 1), nullptr);
+  lock.reset();
+  EXPECT_NE(LockHostPort(kNotInThePool), nullptr);
 }
 
 TEST(LeasesTest, PoolIsUsedUpAtItsEnd) {
