@@ -1,5 +1,8 @@
-import sys
+import contextlib
+import os
 import pathlib
+import signal
+import sys
 
 import pytest
 
@@ -13,8 +16,14 @@ import harness  # noqa: E402
 def folder(tmp_path):
     """The daemon's own folder; after the test nothing may run that belongs to it."""
     yield tmp_path
-    harness.wait_for(f"the end of every process of {tmp_path}",
-                     lambda: not harness.service_processes(tmp_path))
+    try:
+        harness.wait_for(f"the end of every process of {tmp_path}",
+                         lambda: not harness.service_processes(tmp_path))
+    except AssertionError:
+        for process in harness.service_processes(tmp_path):  # or they hold their ports for ever
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process.split()[0]), signal.SIGKILL)
+        raise
 
 
 @pytest.fixture

@@ -104,9 +104,9 @@ class Http:
 class Daemon:
     """One tao-inference-server. `folder` outlives it, so that a second one can take over."""
 
-    def __init__(self, folder, *flags, env=None, programs=None, wait=True):
+    def __init__(self, folder, *flags, env=None, programs=None, registry=None, wait=True):
         self.folder = pathlib.Path(folder)
-        self.registry = self.folder / "registry.json"
+        self.registry = registry or self.folder / "registry.json"
         self.log = self.folder / "daemon.log"
         self.output = open(self.log, "ab")
         start = self.log.stat().st_size
