@@ -1,6 +1,9 @@
 #include "server/launch/launch_plan.h"
 
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_join.h>
+
+#include <algorithm>
 
 #include "server/base/closest_name.h"
 #include "server/base/status.h"
@@ -63,6 +66,25 @@ absl::Status CheckImage(const catalog::Catalog::Image& image) {
       {.reason = "INVALID_IMAGE"});
 }
 
+void CheckPlatform(const LaunchContext& context, RequestCheck& check) {
+  std::string choices;
+  if (context.platform_choices.has_value()) {
+    choices = absl::StrFormat("choose one of: %s", absl::StrJoin(*context.platform_choices, ", "));
+  }
+  if (context.platform.empty()) {
+    check.Add("platform", absl::StrFormat("is required: name one (--platform), or set a default in "
+                                          "the server's configuration%s%s",
+                                          choices.empty() ? "" : "; ", choices));
+    return;
+  }
+  if (!check.AllowsText("platform", context.platform, kMaxNameBytes) || choices.empty()) return;
+  const std::vector<std::string>& known = *context.platform_choices;
+  if (std::find(known.begin(), known.end(), context.platform) == known.end()) {
+    check.Add("platform", absl::StrFormat("%s is not a platform of this daemon; %s",
+                                          base::Quoted(context.platform), choices));
+  }
+}
+
 absl::Status CheckContext(const LaunchContext& context) {
   if (!base::IsUuid(context.job_id)) {
     return absl::InternalError(
@@ -95,12 +117,7 @@ absl::StatusOr<LaunchPlan> BuildLaunchPlan(const LaunchRequest& request,
   RequestCheck check(catalog, context);
   check.AllowsText("request_id", request.request_id, kMaxRequestIdBytes);
   const catalog::Arch* const arch = FindArch(request, catalog, check);
-  if (context.platform.empty()) {
-    check.Add("platform",
-              "is required: name one (--platform), or set a default in the server's configuration");
-  } else {
-    check.AllowsText("platform", context.platform, kMaxNameBytes);
-  }
+  CheckPlatform(context, check);
   const ModelSource model = ReadModelSource(request, catalog, arch, check);
   const OptionWords options = ReadArchOptions(request, arch, check);
   const Variables caller_env = ReadCallerEnv(request, catalog, check);

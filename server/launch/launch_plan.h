@@ -72,8 +72,10 @@ struct LaunchPlan {
 
 // What BuildLaunchPlan needs beside the request.
 struct LaunchContext {
-  std::string job_id;             // base::NewUuid()
-  std::string platform;           // the request's, or the operator's default
+  std::string job_id;    // base::NewUuid()
+  std::string platform;  // the request's, or the operator's default
+  // Those that `platform` must be one of; nullopt when the caller found it already.
+  std::optional<std::vector<std::string>> platform_choices;
   std::string execution_backend;  // the platform's value of TAO_EXECUTION_BACKEND
   GpuMode default_gpu_mode = GpuMode::kAuto;
   // local-process: there is no container, so the service sees the host's files as they are. Then

@@ -1,7 +1,6 @@
 // The first half of a Start: everything that can be the call's own error, up to the journal.
 
 #include <absl/strings/str_format.h>
-#include <absl/strings/str_join.h>
 
 #include "server/base/errors.h"
 #include "server/base/log.h"
@@ -19,16 +18,19 @@ using registry::ServiceRecord;
 
 constexpr size_t kLongestRequestId = 128;
 
-absl::Status PlatformError(const Parts& parts, const std::string& name) {
-  std::vector<std::string> names;
-  for (const auto& [known, platform] : parts.platforms) names.push_back(known);
-  const std::string advice = absl::StrFormat("choose one of: %s", absl::StrJoin(names, ", "));
-  const std::string what =
-      name.empty() ? "is required (the operator set no default_platform)"
-                   : absl::StrFormat("%s is not a platform of this daemon", base::Quoted(name));
-  return base::WithDetails(
-      absl::InvalidArgumentError(absl::StrFormat("platform %s; %s", what, advice)),
-      {.violations = {{"platform", absl::StrFormat("%s; %s", what, advice)}}});
+// Everything that is wrong with a request for a platform that there is none of.
+absl::Status FindingsWithoutPlatform(const Parts& parts, const launch::LaunchRequest& request,
+                                     const std::string& name) {
+  std::vector<std::string> choices;
+  for (const auto& [known, platform] : parts.platforms) choices.push_back(known);
+  return launch::BuildLaunchPlan(request, *parts.catalog,
+                                 {.job_id = base::NewUuid(),
+                                  .platform = name,
+                                  .platform_choices = std::move(choices),
+                                  .execution_backend = "none",
+                                  .default_gpu_mode = parts.config.default_gpu_mode,
+                                  .environment = parts.environment})
+      .status();
 }
 
 std::string_view GpuModeName(launch::GpuMode mode) {
@@ -123,7 +125,7 @@ absl::StatusOr<ServiceRecord> Lifecycle::AcceptStart(const launch::LaunchRequest
   const std::string& name =
       request.platform.empty() ? parts_.config.default_platform : request.platform;
   platforms::Platform* const platform = parts_.PlatformNamed(name);
-  if (platform == nullptr) return PlatformError(parts_, name);
+  if (platform == nullptr) return FindingsWithoutPlatform(parts_, request, name);
 
   const std::string job_id = base::NewUuid();
   ASSIGN_OR_RETURN(const launch::LaunchPlan plan, PlanOf(parts_, request, job_id, *platform));

@@ -359,6 +359,20 @@ TEST(LaunchPlanTest, AllFindingsAreToldAtOnce) {
   EXPECT_THAT(std::string(plan.status().message()), HasSubstr("(and 8 more findings)"));
 }
 
+TEST(LaunchPlanTest, UnknownPlatformIsOneFindingAmongTheOthers) {
+  LaunchContext context = ContextWith();
+  context.platform_choices = {"local-docker", "slurm"};
+  EXPECT_TRUE(BuildLaunchPlan(RequestFor("cosmos-rl", "/m"), ReleaseCatalog(), context).ok());
+  context.platform = "moon";
+  const auto plan = BuildLaunchPlan(RequestFor("cosmos-rl", "m"), ReleaseCatalog(), context);
+  const auto violations = base::DetailsOf(plan.status()).violations;
+  ASSERT_EQ(violations.size(), 2u);
+  EXPECT_EQ(violations[0].field, "platform");
+  EXPECT_EQ(violations[0].description,
+            "\"moon\" is not a platform of this daemon; choose one of: local-docker, slurm");
+  EXPECT_EQ(violations[1].field, "model_path");
+}
+
 TEST(LaunchPlanTest, ACommandLineThatLinuxCannotTakeIsRefused) {
   LaunchRequest request = RequestFor("cosmos-rl", "/m");
   // Within every limit of its own, but each byte of a control is six in JSON.
