@@ -238,7 +238,8 @@ void Server::RunUntil(int signals) {
 void Server::Stop() {
   if (stopped_) return;
   stopped_ = true;
-  // First, for what the API waits for may take as long as is allowed.
+  // First both say that they are not ready, for what they wait for may take as long as is allowed.
+  if (api_ != nullptr) api_->BeginDrain();
   if (gateway_ != nullptr) gateway_->BeginDrain();
   const absl::Time deadline = absl::Now() + parts_.config.drain_timeout;
   if (api_ != nullptr) api_->Shutdown(deadline);  // also what Infer has in the gateway

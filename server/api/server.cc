@@ -51,7 +51,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(const ApiConfig& con
 ApiServer::~ApiServer() { Shutdown(absl::Now()); }
 
 void ApiServer::Shutdown(absl::Time deadline) {
-  drain_.Begin();
+  BeginDrain();
   if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(deadline));
 }
 

@@ -39,9 +39,12 @@ class ApiServer {
 
   int port() const { return port_; }
 
-  // Health says NOT_SERVING, new calls are refused, streams that have no end of their own
-  // (WatchReadiness, StreamLogs) end with UNAVAILABLE; other calls go on until `deadline`, then
-  // they are cancelled. Blocks until all is over. A second call does nothing.
+  // Health says NOT_SERVING, and streams that have no end of their own (WatchReadiness, StreamLogs)
+  // end with UNAVAILABLE. Does not block. A second call does nothing.
+  void BeginDrain() { drain_.Begin(); }
+
+  // BeginDrain, and new calls are refused; others go on until `deadline`, then they are cancelled.
+  // Blocks until all is over. A second call does nothing.
   void Shutdown(absl::Time deadline);
 
  private:

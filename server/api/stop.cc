@@ -12,6 +12,8 @@
 namespace tao::api {
 namespace {
 
+constexpr absl::Duration kDefaultDrainTimeout = absl::Seconds(30);
+
 absl::Status NoJobId() {
   const std::string description =
       "is empty; name the service by its job_id (List shows them, and `latest`)";
@@ -39,7 +41,7 @@ std::shared_ptr<StopCall> StopCall::Create(const ApiDependencies& dependencies,
 
 void StopCall::Run() {
   if (request_.job_id().empty()) return Fail(NoJobId());
-  std::optional<absl::Duration> drain_timeout;
+  absl::Duration drain_timeout = kDefaultDrainTimeout;
   if (request_.has_drain_timeout()) {
     const absl::StatusOr<absl::Duration> asked =
         ToDuration(request_.drain_timeout(), "drain_timeout");
