@@ -247,7 +247,9 @@ void Server::Stop() {
   if (lifecycle_ != nullptr && config_.stop_services_on_exit) {
     lifecycle_->StopAll(absl::ZeroDuration());
   }
-  prober_.reset();  // no finding after this
+  // No finding after this. It stays where it is: operations that end go on changing records, and
+  // the registry tells it of them.
+  if (prober_ != nullptr) prober_->Stop();
   if (lifecycle_ != nullptr) lifecycle_->Shutdown();
   if (registry_file_ != nullptr) registry_file_->Stop();
   lifecycle_.reset();  // waits for the operations that run

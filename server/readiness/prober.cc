@@ -70,7 +70,7 @@ class Prober::Loop : public std::enable_shared_from_this<Loop> {
       stopped_ = true;
     }
     changed_.SignalAll();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     base::MutexLock lock(mutex_);
     while (reporting_ > 0) changed_.Wait(mutex_);
   }
@@ -244,7 +244,9 @@ Prober::Prober(const ProberConfig& config, io::HttpClient& http, base::WorkPool&
   loop_->Start();
 }
 
-Prober::~Prober() { loop_->Stop(); }
+Prober::~Prober() { Stop(); }
+
+void Prober::Stop() { loop_->Stop(); }
 
 void Prober::OnChange(const registry::ServiceRecord& record) { loop_->OnChange(record); }
 

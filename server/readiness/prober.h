@@ -32,8 +32,7 @@ class ProbeListener {
                          std::optional<ProbeResult> probe) = 0;
 };
 
-// Thread-safe. Owns one thread. Destroying it ends the probes, waits for a finding that is being
-// told (and so for an Observe at most), and joins; no call of the listener follows.
+// Thread-safe. Owns one thread. Destroying it stops it.
 class Prober : public registry::RegistryObserver, public routing::FailureListener {
  public:
   // Asks the platform of `record`; blocks; runs on `pool`. An error says nothing about the job.
@@ -48,6 +47,11 @@ class Prober : public registry::RegistryObserver, public routing::FailureListene
          const base::Clock& clock, ObservePlatform observe, BackendOf backend_of,
          ProbeListener& listener);
   ~Prober() override;
+
+  // Ends the probes, waits for a finding that is being told (and so for an Observe at most), and
+  // joins; no call of the listener follows. What it is told afterwards it ignores: the registry
+  // goes on telling its observers while operations end. From one thread only.
+  void Stop();
 
   void OnChange(const registry::ServiceRecord& record) override;
   void OnExchangeFailed(std::string_view job_id) override;

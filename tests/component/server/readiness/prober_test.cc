@@ -392,6 +392,15 @@ TEST_F(ProberTest, EndsWithProbesInFlight) {
   EXPECT_TRUE(listener_.findings().empty());
 }
 
+TEST_F(ProberTest, WhatItIsToldAfterItsEndHasNoEffect) {
+  auto prober = NewProber(QuickConfig());
+  prober->Stop();
+  prober->OnChange(RecordIn(Phase::kReady));
+  prober->OnExchangeFailed("job-1");
+  prober.reset();
+  EXPECT_TRUE(listener_.findings().empty());
+}
+
 TEST_F(ProberTest, EndsOnlyAfterTheFindingThatIsBeingTold) {
   auto prober = NewProber(QuickConfig());
   listener_.Hold("job-1");
