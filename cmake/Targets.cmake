@@ -12,7 +12,7 @@ endfunction()
 
 # tao_test(NAME LABEL unit|component SOURCES a_test.cc ... [DEPS target ...] [NO_TSAN])
 # One test program, every TEST of it a ctest test. NO_TSAN: links gRPC, or passes absl::Status with
-# a message between threads, which ThreadSanitizer cannot follow (docs/architecture.md, Threads).
+# a message between threads, which ThreadSanitizer cannot follow (docs/architecture.md, "Threads").
 function(tao_test name)
   cmake_parse_arguments(ARG "NO_TSAN" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(ARG_NO_TSAN AND TAO_SANITIZER STREQUAL "tsan")

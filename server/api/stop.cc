@@ -12,8 +12,6 @@
 namespace tao::api {
 namespace {
 
-constexpr absl::Duration kDefaultDrainTimeout = absl::Seconds(30);
-
 absl::Status NoJobId() {
   const std::string description =
       "is empty; name the service by its job_id (List shows them, and `latest`)";
@@ -41,7 +39,7 @@ std::shared_ptr<StopCall> StopCall::Create(const ApiDependencies& dependencies,
 
 void StopCall::Run() {
   if (request_.job_id().empty()) return Fail(NoJobId());
-  absl::Duration drain_timeout = kDefaultDrainTimeout;
+  std::optional<absl::Duration> drain_timeout;
   if (request_.has_drain_timeout()) {
     const absl::StatusOr<absl::Duration> asked =
         ToDuration(request_.drain_timeout(), "drain_timeout");

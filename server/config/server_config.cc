@@ -1,14 +1,18 @@
 #include "server/config/server_config.h"
 
 #include <absl/strings/str_format.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 #include <vector>
 
+#include "server/base/closest_name.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/config/yaml_config.h"
@@ -17,6 +21,9 @@ namespace tao::config {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kSeeHelp = "(tao-inference-server --help lists the flags)";
+constexpr uint64_t kMostBytes = uint64_t{1} << 50;  // a sign that was typed by mistake is more
 
 std::string Environment(const char* name) {
   const char* const value = getenv(name);
@@ -44,8 +51,7 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
   app.set_help_flag("--help,-h", "Print this and exit");
   app.set_version_flag("--version", std::string("tao-inference-server 0.1.0"));
   app.set_config("--config", "", "YAML file with the same keys as these flags", false);
-  app.config_formatter(std::make_shared<YamlConfig>());
-  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.allow_extras();  // UnknownFlag says more of them
 
   app.add_option("--grpc-listen", config.grpc_listen, "Where gRPC listens")->capture_default_str();
   app.add_option("--gateway-listen", config.gateway_listen,
@@ -57,9 +63,11 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
   app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
+      ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();
   app.add_option("--max-held-body-bytes", config.max_held_body_bytes,
                  "Largest part of a body held in memory while its model is looked for")
+      ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();
   app.add_option("--max-grpc-message-bytes", config.max_grpc_message_bytes,
                  "Largest received message")
@@ -105,10 +113,66 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
                "it, and exit");
 }
 
-// Whether "HOST:PORT" listens on this machine alone.
-bool IsLoopback(const std::string& listen) {
-  const std::string host = listen.substr(0, listen.rfind(':'));
-  return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
+// The names that --config files may use: the flags', without those that make no sense there.
+std::vector<std::string> KeysOf(const CLI::App& app) {
+  std::vector<std::string> keys;
+  for (const CLI::Option* const option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      if (name != "help" && name != "version" && name != "config") keys.push_back(name);
+    }
+  }
+  return keys;
+}
+
+// What stands on the command line and is none of our flags. Never the value that was given to a
+// flag: a misspelt one may hold anything, a secret too.
+absl::Status UnknownFlag(const CLI::App& app) {
+  const std::vector<std::string> left = app.remaining();
+  const auto flag = std::find_if(left.begin(), left.end(),
+                                 [](const std::string& word) { return word.starts_with('-'); });
+  if (flag == left.end()) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s is no flag; flags are written --name=value %s", base::Quoted(left.front()), kSeeHelp));
+  }
+  std::vector<std::string> known = {"--help", "--version", "--config"};
+  for (const std::string& key : KeysOf(app)) known.push_back("--" + key);
+  const std::string name = flag->substr(0, flag->find('='));
+  return absl::InvalidArgumentError(absl::StrFormat("there is no flag %s%s %s", base::Quoted(name),
+                                                    base::DidYouMean(name, known), kSeeHelp));
+}
+
+// Whether `host` can only mean this machine. A name such as 127.0.0.1.example.org is anybody's.
+bool IsLoopback(const std::string& host) {
+  in_addr address = {};
+  if (host == "localhost" || host == "[::1]") return true;
+  return inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+absl::Status CheckListen(std::string_view flag, const std::string& listen, bool insecure) {
+  const size_t colon = listen.rfind(':');
+  const std::string host = listen.substr(0, colon);
+  const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
+  const bool is_number = !port.empty() && port.size() <= 5 &&
+                         port.find_first_not_of("0123456789") == std::string::npos;
+  const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  if (host.empty() || bare_ipv6 || !is_number || std::stoi(port) > 65535) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "%s %s: expected HOST:PORT, for instance 127.0.0.1:8000 or [::1]:8000; port 0 takes a "
+        "free one",
+        flag, base::Quoted(listen)));
+  }
+  if (insecure || IsLoopback(host)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "%s %s would let other machines in without authentication; listen on 127.0.0.1 and put a "
+      "proxy in front, or say --insecure",
+      flag, base::Quoted(listen)));
+}
+
+// Helper programs and services have other working folders, so a path is made absolute here.
+void MakeAbsolute(std::string& path) {
+  std::error_code error;
+  const fs::path absolute = fs::absolute(path, error);
+  if (!error) path = absolute.lexically_normal().string();
 }
 
 absl::Status FillDefaults(ServerConfig& config) {
@@ -125,18 +189,9 @@ absl::Status FillDefaults(ServerConfig& config) {
   if (config.process_parent.empty()) config.process_parent = program_folder + "/tao-process-parent";
   if (config.docker_network.empty()) config.docker_network = Environment("DOCKER_NETWORK");
   if (config.docker_network.empty()) config.docker_network = "tao_default";
-  return absl::OkStatus();
-}
-
-absl::Status CheckListen(const ServerConfig& config) {
-  for (const std::string& listen : {config.grpc_listen, config.gateway_listen}) {
-    if (!config.insecure && !IsLoopback(listen)) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("%s would let other machines in without authentication; listen on "
-                          "127.0.0.1 and put a proxy "
-                          "in front, or say --insecure",
-                          base::Quoted(listen)));
-    }
+  for (std::string* const path :
+       {&config.registry, &config.state_dir, &config.references, &config.process_parent}) {
+    MakeAbsolute(*path);
   }
   return absl::OkStatus();
 }
@@ -148,16 +203,19 @@ absl::StatusOr<ParsedConfig> ParseServerConfig(int argc, const char* const* argv
   CLI::App app("Starts inference services, and routes requests to them.", "tao-inference-server");
   try {
     AddFlags(app, parsed.config);
+    app.config_formatter(std::make_shared<YamlConfig>(KeysOf(app)));
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     return ParsedConfig{.exit_now = true, .text = app.help()};
   } catch (const CLI::CallForVersion& version) {
     return ParsedConfig{.exit_now = true, .text = std::string(version.what()) + "\n"};
   } catch (const CLI::Error& error) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("%s (tao-inference-server --help lists the flags)", error.what()));
+    return absl::InvalidArgumentError(absl::StrFormat("%s %s", error.what(), kSeeHelp));
   }
-  RETURN_IF_ERROR(CheckListen(parsed.config));
+  if (app.remaining_size() > 0) return UnknownFlag(app);
+  const ServerConfig& config = parsed.config;
+  RETURN_IF_ERROR(CheckListen("--grpc-listen", config.grpc_listen, config.insecure));
+  RETURN_IF_ERROR(CheckListen("--gateway-listen", config.gateway_listen, config.insecure));
   RETURN_IF_ERROR(FillDefaults(parsed.config));
   return parsed;
 }

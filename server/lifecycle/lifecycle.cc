@@ -40,13 +40,22 @@ Lifecycle::~Lifecycle() { Shutdown(); }
 void Lifecycle::Shutdown() { operations_.Shutdown(); }
 
 absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
-                                              absl::Duration drain_timeout) {
+                                              std::optional<absl::Duration> drain_timeout) {
   if (job_id.empty()) {
     return base::WithDetails(
         absl::InvalidArgumentError("job_id is empty; name the service to stop (List shows them)"),
         {.violations = {{"job_id", "is required; List shows the services"}}});
   }
   const std::optional<ServiceRecord> found = parts_.registry->Find(job_id);
+  const std::optional<std::string> set_aside = parts_.registry->SetAside(job_id);
+  if (!found.has_value() && set_aside.has_value()) {
+    // Not "gone": it may run, and nothing says where.
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the record of service %s is broken, so it is not known where it runs. Repair %s, take "
+        "\"%s\" off its name and restart the server; or remove the file and restart the server, "
+        "which then removes what it finds of the service",
+        base::Quoted(job_id), *set_aside, set_aside->substr(set_aside->rfind(".broken"))));
+  }
   if (!found.has_value() || found->phase == Phase::kStopped) {
     return found.value_or(GoneRecord(job_id));
   }
@@ -57,7 +66,8 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
                         "with the tool that started it",
                         base::Quoted(job_id), base::Quoted(found->platform)));
   }
-  if (found->foreign && !parts_.PlatformNamed(found->platform)->traits().own_network) {
+  if (found->foreign && !set_aside.has_value() &&
+      !parts_.PlatformNamed(found->platform)->traits().own_network) {
     return absl::FailedPreconditionError(
         absl::StrFormat("service %s was started by another tool, and its registry entry has no "
                         "process id; end it with "
@@ -82,7 +92,7 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
   if (accepted) {
     base::Log(base::LogLevel::kInfo, "lifecycle", "stop accepted", {{"job_id", record.job_id}});
     operations_.CancelCurrent(job_id);
-    PostStop(record.job_id, drain_timeout);
+    PostStop(record.job_id, drain_timeout.value_or(parts_.config.drain_timeout));
   }
   return record;
 }

@@ -13,6 +13,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +45,9 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
 
   // DRAINING is durable when it returns. What is gone already comes back as STOPPED.
   // FailedPrecondition: an entry of another tool that lacks what it takes to stop it.
+  // `drain_timeout`: absent: the operator's.
   absl::StatusOr<registry::ServiceRecord> Stop(std::string_view job_id,
-                                               absl::Duration drain_timeout);
+                                               std::optional<absl::Duration> drain_timeout);
 
   // For StreamLogs: blocks, calls `sink` from this thread.
   absl::Status StreamLogs(std::string_view job_id, const platforms::LogOptions& options,
@@ -78,7 +80,8 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   void PostFail(const std::string& job_id);
   // Removes containers and processes of ours that no live record knows; repeated for a while, since
   // a helper program of a daemon that died may still finish.
-  void SweepLeftovers();
+  // `unknown`: jobs that were found and left alone, because their record is broken; told once.
+  void SweepLeftovers(std::set<std::string>& unknown);
 
   Parts& parts_;
   OperationQueue operations_;

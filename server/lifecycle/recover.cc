@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <set>
 #include <string>
 
 #include "server/base/log.h"
@@ -27,9 +28,12 @@ class SilentSession : public platforms::StopSession {
 };
 
 // Whether a job that was found on a platform belongs to nobody. FAILED ones that are kept on
-// purpose, and everything that an operation works on, belong to their record.
-bool IsLeftover(const std::optional<ServiceRecord>& record) {
-  if (!record.has_value() || record->phase == Phase::kStopped) return true;
+// purpose, and everything that an operation works on, belong to their record; so does a job whose
+// record is broken: it may be in use, and nothing says that it is not.
+bool IsLeftover(const registry::Registry& registry, const std::string& job_id) {
+  const std::optional<ServiceRecord> record = registry.Find(job_id);
+  if (!record.has_value()) return !registry.SetAside(job_id).has_value();
+  if (record->phase == Phase::kStopped) return true;
   return record->phase == Phase::kFailed && !record->keep_failed &&
          record->journal.operation == registry::Operation::kNone;
 }
@@ -63,15 +67,16 @@ void Lifecycle::Recover() {
   }
   operations_.Post(kSweep, [this](const base::CancelToken& cancel) {
     const absl::Duration end = parts_.clock->Monotonic() + parts_.config.leftovers_limit;
+    std::set<std::string> unknown;
     do {
-      SweepLeftovers();
+      SweepLeftovers(unknown);
       pollfd wait{.fd = cancel.fd(), .events = POLLIN, .revents = 0};
       poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(parts_.config.leftovers_interval)));
     } while (!cancel.cancelled() && parts_.clock->Monotonic() < end);
   });
 }
 
-void Lifecycle::SweepLeftovers() {
+void Lifecycle::SweepLeftovers(std::set<std::string>& unknown) {
   for (const auto& [name, platform] : parts_.platforms) {
     const auto found = platform->FindOurs();
     if (!found.ok()) {
@@ -82,15 +87,26 @@ void Lifecycle::SweepLeftovers() {
       continue;
     }
     for (const platforms::FoundJob& job : *found) {
+      if (const auto kept = parts_.registry->SetAside(job.job_id);
+          kept.has_value() && unknown.insert(job.job_id).second) {
+        base::Log(base::LogLevel::kWarning, "lifecycle",
+                  "a job of ours is left alone, since its service's record is broken. Stop the "
+                  "service if it is listed; else repair the record, or remove it, and restart the "
+                  "server",
+                  {{"job_id", job.job_id}, {"platform", name}, {"kept_as", *kept}});
+      }
       // Looked up after the search: a record stands before its job does.
-      if (!IsLeftover(parts_.registry->Find(job.job_id))) continue;
+      if (!IsLeftover(*parts_.registry, job.job_id)) continue;
       base::Log(base::LogLevel::kWarning, "lifecycle",
                 "removing a job of ours that no service knows",
                 {{"job_id", job.job_id}, {"platform", name}});
       SilentSession session;
       platforms::PlatformJob leftover;
       leftover.job_id = job.job_id;
-      const absl::Status removed = platform->Stop(leftover, platforms::StopOptions{}, session);
+      absl::Status removed = platform->Stop(leftover, platforms::StopOptions{}, session);
+      if (removed.ok() && !parts_.registry->Find(job.job_id).has_value()) {
+        removed = parts_.state->Remove(job.job_id);  // its folder; a record would still need it
+      }
       if (!removed.ok()) {
         base::Log(base::LogLevel::kWarning, "lifecycle", "a leftover job could not be removed",
                   {{"job_id", job.job_id}, {"error", removed.ToString()}});

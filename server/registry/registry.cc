@@ -51,12 +51,12 @@ bool IsPastItsTime(const ServiceRecord& record, absl::Time now) {
 absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(StateDirectory& state) {
   ASSIGN_OR_RETURN(StateDirectory::Loaded loaded, state.LoadAll());
   for (const std::string& broken : loaded.broken) {
-    base::Log(base::LogLevel::kError, "registry",
-              "a service record was broken and is kept aside; its service is not known any more",
+    base::Log(base::LogLevel::kError, "registry", "a service record was broken and is kept aside",
               {{"file", broken}});
   }
   std::sort(loaded.records.begin(), loaded.records.end(), ByAge);
   std::unique_ptr<Registry> registry(new Registry(state));
+  registry->set_aside_.insert(loaded.set_aside.begin(), loaded.set_aside.end());
   const base::MutexLock lock(registry->mutex_);
   for (ServiceRecord& record : loaded.records) {
     record.revision = ++registry->revision_;
@@ -84,6 +84,12 @@ std::optional<ServiceRecord> Registry::Find(std::string_view job_id) const {
   const base::MutexLock lock(mutex_);
   const auto found = records_.find(job_id);
   if (found == records_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<std::string> Registry::SetAside(std::string_view job_id) const {
+  const auto found = set_aside_.find(job_id);
+  if (found == set_aside_.end()) return std::nullopt;
   return found->second;
 }
 

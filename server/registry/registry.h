@@ -65,6 +65,10 @@ class Registry {
   // A service started under this request_id, also one that ended less than 24 h ago.
   std::optional<ServiceRecord> FindRequest(std::string_view request_id) const;
 
+  // The file in which a broken record of `job_id` was kept aside; nullopt: there is none. Such a
+  // service may run: whoever finds it on a platform must leave it alone.
+  std::optional<std::string> SetAside(std::string_view job_id) const;
+
   // Durable when it returns OK; then the first fault point of the record's journal entry (kAccept).
   // AlreadyExists when the job_id, or a live request_id, is there.
   absl::Status Insert(ServiceRecord record);
@@ -108,6 +112,7 @@ class Registry {
                                               Step step, bool done);
 
   StateDirectory& state_;
+  std::map<std::string, std::string, std::less<>> set_aside_;  // written by Open alone
   mutable base::Mutex mutex_;
   base::CondVar changed_;  // a claim was given up, or a change was told
   std::map<std::string, ServiceRecord, std::less<>> records_ ABSL_GUARDED_BY(mutex_);

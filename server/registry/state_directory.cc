@@ -135,6 +135,15 @@ absl::StatusOr<ServiceRecord> LoadRecord(const std::string& path, const std::str
       base::Quoted(record.job_id)));
 }
 
+// Of "JOB_ID.json.broken" and "JOB_ID.json.broken-2"; empty: another name.
+std::string JobIdOfSetAside(std::string_view name) {
+  const size_t dot = name.find('.');
+  if (dot == std::string_view::npos) return "";
+  const std::string_view job_id = name.substr(0, dot);
+  const std::string suffix = absl::StrFormat("%s%s", kRecordSuffix, kBrokenSuffix);
+  return name.substr(dot).starts_with(suffix) && base::IsUuid(job_id) ? std::string(job_id) : "";
+}
+
 }  // namespace
 
 struct StateDirectory::Files {
@@ -202,6 +211,9 @@ absl::StatusOr<StateDirectory::Loaded> StateDirectory::LoadAll() {
   ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(files_->services));
   for (const std::string& name : names) {
     std::string_view stem = name;
+    if (const std::string job_id = JobIdOfSetAside(name); !job_id.empty()) {
+      loaded.set_aside.emplace(job_id, files_->services + "/" + name);
+    }
     if (!stem.ends_with(kRecordSuffix)) continue;  // kept aside before, or somebody's own
     stem.remove_suffix(kRecordSuffix.size());
     const std::string path = files_->services + "/" + name;
@@ -217,7 +229,9 @@ absl::StatusOr<StateDirectory::Loaded> StateDirectory::LoadAll() {
     }
     ASSIGN_OR_RETURN(const std::string kept, KeepAside(path, kBrokenSuffix));
     loaded.broken.push_back(absl::StrFormat("%s: %s", kept, wrong.message()));
+    if (base::IsUuid(stem)) loaded.set_aside.insert_or_assign(std::string(stem), kept);
   }
+  for (const ServiceRecord& record : loaded.records) loaded.set_aside.erase(record.job_id);
   if (!loaded.broken.empty()) RETURN_IF_ERROR(io::SyncFolder(files_->services));
   return loaded;
 }

@@ -10,6 +10,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,6 +39,9 @@ class StateDirectory {
   struct Loaded {
     std::vector<ServiceRecord> records;
     std::vector<std::string> broken;  // files kept aside as *.broken, each with what is wrong
+    // job_id -> the file kept aside, now or by an earlier daemon, for those without a record: what
+    // became of these services is not known.
+    std::map<std::string, std::string> set_aside;
   };
   // FailedPrecondition when a record was written by a program with another schema: nothing may be
   // started on half of the truth. The same for what cannot be read.

@@ -61,6 +61,15 @@ class Engine:
             self._images[key] = name
         return self._images[key]
 
+    def take_image(self, **behaviour):
+        """Such an image as `docker save` writes it; the engine has it no more."""
+        name = self.image(**behaviour)
+        saved = subprocess.run(["docker", "save", name], stdin=subprocess.DEVNULL, capture_output=True, check=True,
+                               timeout=START_LIMIT, env={**os.environ, **self.environment()}).stdout
+        self.docker("rmi", name)
+        self._images = {key: each for key, each in self._images.items() if each != name}
+        return saved
+
     def remove_images(self):
         if self._images:
             self.docker("rmi", "-f", *self._images.values(), check=False)
@@ -98,11 +107,20 @@ class OwnEngine(Engine):
         super().__init__(f"unix://{folder}/docker.sock")
         self.folder = pathlib.Path(folder)
         self.process = None
+        self.live_restore = True
+        vfs = ["--storage-driver=vfs"]
+        self.storages = [vfs] if (self.folder / "data/vfs").exists() else [[], vfs]
 
     def start(self):
-        # Overlay needs a file system below it that can; vfs works anywhere.
-        for storage in ([], ["--storage-driver=vfs"]):
+        # The containerd of an engine that was killed dies a moment later, and is reaped later still: an engine that
+        # starts in between takes it for alive, and waits for it in vain.
+        harness.wait_for("the end of the last containerd", lambda: not _processes(self.folder, "containerd"))
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+        # Overlay needs a file system below it that can; vfs works anywhere. Images and containers belong to the
+        # one it began with.
+        for storage in self.storages:
             if self._start(storage):
+                self.storages = [storage]
                 return
         log = (self.folder / "dockerd.log").read_text(errors="replace")
         raise AssertionError("dockerd did not start:\n" + "\n".join(log.splitlines()[-20:]))
@@ -114,7 +132,7 @@ class OwnEngine(Engine):
             self.process = subprocess.Popen(
                 ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
                  f"--host={self.host}", f"--pidfile={self.folder}/pid", "--bridge=none", "--iptables=false",
-                 "--ip-masq=false", "--live-restore", *flags],
+                 "--ip-masq=false", f"--live-restore={str(self.live_restore).lower()}", *flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_LIMIT
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -197,12 +215,17 @@ def _processes(folder, program=""):
 def _end(pid):
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + START_LIMIT
-    while pathlib.Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            if (pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]) == "Z":
-                return
-        time.sleep(0.05)
+    _wait_gone(pid)
+
+
+def _wait_gone(pid):
+    """Until process `pid` has ended, reaped or not."""
+    def ended():
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+    harness.wait_for(f"the end of process {pid}", ended, START_LIMIT)
 
 
 @contextlib.contextmanager

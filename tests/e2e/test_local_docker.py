@@ -1,5 +1,6 @@
 """The main job on local-docker, with a real Docker engine and containers of the reference backend."""
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -55,13 +56,19 @@ def test_the_whole_job_by_command_line(engine, folder, tmp_path):
     model = tmp_path / "model, with comma"
     model.mkdir()
     (model / "config.json").write_text("weights here")
+    cache = tmp_path / "cache"
+    cache.mkdir()
     with engines.daemon(engine, folder, "--stop-services-on-exit") as daemon:
         started = daemon.cli("start", "--network-arch", "tao-dataservices", "--model-path", "/models/x",
-                             "--mount", f"{model}:/models/x:ro")
+                             "--mount", f"{model}:/models/x:ro", "--hf-cache", str(cache),
+                             "--env", "WANDB_PROJECT=a project")
         assert "Use this Job ID to send requests or stop the service." in started.stdout
         job_id = next(line for line in started.stdout.splitlines() if line.startswith("Job ID:")).split()[-1]
         assert in_container(engine, job_id, "echo $(</models/x/config.json)").stdout == "weights here\n"
         assert in_container(engine, job_id, "echo x > /models/x/new").returncode != 0
+        assert in_container(engine, job_id, "echo $WANDB_PROJECT").stdout == "a project\n"
+        assert in_container(engine, job_id, "echo kept > $HF_HOME/weights").returncode == 0
+        assert (cache / "weights").read_text() == "kept\n"
 
         listed = daemon.cli("list").stdout
         assert job_id in listed and "local-docker" in listed and "READY" in listed
@@ -69,7 +76,7 @@ def test_the_whole_job_by_command_line(engine, folder, tmp_path):
         assert daemon.cli("logs", job_id).stdout.strip()
         assert daemon.cli("stop", job_id, "--yes").returncode == 0
         assert engine.inspect(job_id) is None
-        assert (model / "config.json").exists()
+        assert (model / "config.json").exists() and (cache / "weights").exists()
 
 
 def test_what_the_container_is_made_of(engine, folder):
@@ -91,6 +98,41 @@ def test_what_the_container_is_made_of(engine, folder):
         listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True,
                                    check=True).stdout.split("\n")
         assert [line.split()[3] for line in listening if line] == [f"127.0.0.1:{port}"]
+
+
+def test_many_at_once(engine, folder):
+    """Starts and stops that meet: ports of their own, and the network is there whenever somebody needs it."""
+    with engines.daemon(engine, folder, "--stop-services-on-exit") as daemon, \
+            concurrent.futures.ThreadPoolExecutor(6) as pool:
+        def stop(job_id):
+            daemon.cli("stop", job_id, "--yes")
+        first = list(pool.map(lambda _: start(daemon, "cosmos-rl"), range(4)))
+        assert len({service["host_port"] for service in daemon.services()}) == 4
+        stops = [pool.submit(stop, job_id) for job_id in first]
+        second = list(pool.map(lambda _: start(daemon, "cosmos-predict2.5"), range(2)))
+        for each in stops:
+            each.result()
+        assert engine.containers(f"network={engine.network}") == set(second)
+        for job_id in second:
+            assert daemon.chat(model=job_id).status == 200
+        list(pool.map(stop, second))
+        assert daemon.services() == [] and engine.network not in engine.networks()
+
+
+def test_streams_of_containers_that_can_and_that_cannot(engine, folder):
+    """One container streams itself, over connections that stay open; the other answers JSON: the same text."""
+    images = {"cosmos-rl": engine.image(SSE=1, KEEP_ALIVE=1, SSE_EVENTS=5)}
+    with engines.daemon(engine, folder, "--stop-services-on-exit", images=images) as daemon:
+        texts = set()
+        for job_id in (start(daemon, "cosmos-rl"), start(daemon, "tao-dataservices")):
+            for _ in range(3):
+                answer = daemon.chat(path=f"/services/{job_id}/v1/chat/completions", stream=True)
+                assert answer.headers["Content-Type"].startswith("text/event-stream"), answer.body
+                events = [line[6:] for line in answer.body.decode().split("\n") if line.startswith("data: ")]
+                assert events.pop() == "[DONE]"
+                texts.add("".join(choice["delta"].get("content") or ""
+                                  for event in events for choice in json.loads(event)["choices"]))
+        assert len(texts) == 1 and "hello" in texts.pop()
 
 
 def test_logs_are_followed_to_the_end_of_the_service(engine, folder):

@@ -201,6 +201,9 @@ const std::vector<DockerFailureRule>& DockerFailureRules() {
       "The registry refused: log in on this host as the user of the server (docker login nvcr.io, "
       "user name $oauthtoken, the NGC key as password), and check that the key's organisation may "
       "pull it";
+  constexpr std::string_view kNoAnswer =
+      "The registry does not answer: check the image's name, the network and docker's proxy "
+      "settings";
   constexpr std::string_view kPort = "Another program has the host port; free it, or start again";
   // The first row that fits wins: what names one cause stands before what may have many.
   static const auto* const rules = new std::vector<DockerFailureRule>{
@@ -243,14 +246,19 @@ const std::vector<DockerFailureRule>& DockerFailureRules() {
        "nothing was removed for you"},
       {"no matching manifest for", Kind::kOther, kPrecondition,
        "The image is not made for this host's processor: choose another one with IMAGE_<KEY>"},
-      {"manifest unknown", Kind::kOther, kPrecondition,
+      {"manifest unknown", Kind::kOther, Code::kNotFound,
        "The image has no such tag: correct it with IMAGE_<KEY>"},
-      {"not found: manifest", Kind::kOther, kPrecondition,
+      {"not found: manifest", Kind::kOther, Code::kNotFound,
        "The image has no such tag: correct it with IMAGE_<KEY>"},
-      {"pull access denied", Kind::kOther, kPrecondition, kLogin},
-      {"unauthorized: authentication required", Kind::kOther, kPrecondition, kLogin},
-      {"no basic auth credentials", Kind::kOther, kPrecondition, kLogin},
-      {"denied: ", Kind::kOther, kPrecondition, kLogin},
+      {"not found: name unknown", Kind::kOther, Code::kNotFound,
+       "The registry has no such repository: correct the image with IMAGE_<KEY>"},
+      // After the colon the registry's words, unless its answer had none (to HEAD none can have).
+      {"pull access denied", Kind::kOther, Code::kPermissionDenied, kLogin},
+      {"daemon: unauthorized", Kind::kOther, Code::kPermissionDenied, kLogin},
+      {"unauthorized: authentication required", Kind::kOther, Code::kPermissionDenied, kLogin},
+      {"no basic auth credentials", Kind::kOther, Code::kPermissionDenied, kLogin},
+      {"daemon: denied", Kind::kOther, Code::kPermissionDenied, kLogin},
+      {"denied: ", Kind::kOther, Code::kPermissionDenied, kLogin},
       {"invalid reference format", Kind::kOther, kPrecondition,
        "This is no image reference: correct it with IMAGE_<KEY>"},
       {"no such image", Kind::kNoImage, Code::kNotFound, ""},
@@ -265,8 +273,11 @@ const std::vector<DockerFailureRule>& DockerFailureRules() {
        "The container's user has no name: set USER, LOGNAME and HOME"},
       {"configured logging driver does not support reading", Kind::kOther, Code::kNotFound,
        "Docker's log driver keeps no log here: use json-file or local in /etc/docker/daemon.json"},
-      {"tls handshake timeout", Kind::kOther, Code::kUnavailable,
-       "The registry does not answer: check the network and docker's proxy settings"},
+      {"tls handshake timeout", Kind::kOther, Code::kUnavailable, kNoAnswer},
+      {"connect: connection refused", Kind::kOther, Code::kUnavailable, kNoAnswer},
+      {"i/o timeout", Kind::kOther, Code::kUnavailable, kNoAnswer},
+      {"received unexpected http status: 5", Kind::kOther, Code::kUnavailable,
+       "The registry itself is in trouble: try again later"},
       {"no such host", Kind::kOther, Code::kUnavailable,
        "The registry's name is not known: check the image's name, DNS and docker's proxy settings"},
   };

@@ -28,6 +28,7 @@ using process_parent::kExitFile;
 using process_parent::kLockFile;
 using process_parent::kParentFile;
 
+constexpr char kStoppedFile[] = "stopped";
 constexpr size_t kMaxFileBytes = 64 << 10;
 // A parent needs milliseconds for what it does beside waiting for its job: fsync on a slow disk.
 constexpr absl::Duration kSlack = absl::Seconds(10);
@@ -237,6 +238,15 @@ absl::Status ReopenTheDoor(const std::string& folder) {
   const std::string path = folder + "/" + kExitFile;
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return io::ErrnoStatus(errno, "remove " + path);
   return io::SyncFolder(folder);
+}
+
+absl::Status MarkStopped(const std::string& folder) {
+  if (access(folder.c_str(), F_OK) != 0 && errno == ENOENT) return absl::OkStatus();
+  return io::ReplaceFile(folder + "/" + kStoppedFile, "");
+}
+
+bool IsMarkedStopped(const std::string& folder) {
+  return access((folder + "/" + kStoppedFile).c_str(), F_OK) == 0;
 }
 
 }  // namespace tao::platforms

@@ -30,4 +30,9 @@ absl::Status EndJob(const std::string& folder, absl::Duration grace);
 // of a launch that failed.
 absl::Status ReopenTheDoor(const std::string& folder);
 
+// Notes that a stop has ended the job for good, so that nobody takes its folder, which stays for
+// its log, for something that was left behind. OK when there is no folder.
+absl::Status MarkStopped(const std::string& folder);
+bool IsMarkedStopped(const std::string& folder);
+
 }  // namespace tao::platforms

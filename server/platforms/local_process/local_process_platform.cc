@@ -213,7 +213,9 @@ Platform::Endpoint LocalProcessPlatform::EndpointOf(const PlatformJob& job) cons
 absl::Status LocalProcessPlatform::Stop(const PlatformJob& job, const StopOptions& options,
                                         StopSession& session) {
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
-  RETURN_IF_ERROR(EndJob(FolderOf(job.job_id), options.grace_period));
+  const std::string folder = FolderOf(job.job_id);
+  RETURN_IF_ERROR(EndJob(folder, options.grace_period));
+  RETURN_IF_ERROR(MarkStopped(folder));
   return session.EndStep(registry::Step::kEndJob);
 }
 
@@ -239,11 +241,17 @@ absl::StatusOr<std::vector<FoundJob>> LocalProcessPlatform::FindOurs() {
   closedir(jobs);
   std::sort(job_ids.begin(), job_ids.end());
   for (const std::string& job_id : job_ids) {
-    ASSIGN_OR_RETURN(const JobFiles files, LookAtJob(FolderOf(job_id)));
+    const absl::StatusOr<JobFiles> looked = LookAtJob(FolderOf(job_id));
+    if (!looked.ok())
+      continue;  // a broken folder must not hide the others; Observe and Stop say it
+    const JobFiles& files = *looked;
     // A state directory that was copied carries records of the daemon that it was copied from.
     if (files.parent.has_value() && files.parent->daemon_id != config_.daemon_id) continue;
+    // It has ended, and all that is left is its folder, which goes with its record.
+    if (!files.locked && files.exit.has_value()) continue;
     const PlatformState state = ToPlatformState(files);
     if (state.state == PlatformState::State::kGone) continue;
+    if (!files.locked && IsMarkedStopped(FolderOf(job_id))) continue;  // but its log
     found.push_back({.job_id = job_id, .state = state});
   }
   return found;

@@ -6,7 +6,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,16 +28,24 @@ using readiness::ProbeResult;
 using registry::ServiceRecord;
 using routing::Phase;
 
-class NoExchanges : public routing::ExchangeCounter, public ExchangeCutter {
+// As many exchanges in flight as a test wants, until they are cut.
+class FakeExchanges : public routing::ExchangeCounter, public ExchangeCutter {
  public:
-  int InFlight(std::string_view) const override { return 0; }
-  void CutExchanges(std::string_view) override {}
+  explicit FakeExchanges(int in_flight) : in_flight_(in_flight) {}
+  int InFlight(std::string_view) const override { return in_flight_; }
+  void CutExchanges(std::string_view) override { in_flight_ = 0; }
+
+ private:
+  std::atomic<int> in_flight_;
 };
 
 // One daemon's life over folders and a platform that outlive it.
 class Daemon {
  public:
-  Daemon(const std::string& folder, fakes::FakePlatform& platform) {
+  Daemon(const std::string& folder, fakes::FakePlatform& platform,
+         const LifecycleConfig& config = {}, int exchanges_in_flight = 0)
+      : exchanges_(exchanges_in_flight) {
+    parts_.config = config;
     state_ = *registry::StateDirectory::Open(folder + "/state");
     registry_ = *registry::Registry::Open(*state_);
     file_ = std::make_unique<registry::RegistryFileSync>(folder + "/registry.json", *registry_,
@@ -101,7 +111,7 @@ class Daemon {
   std::unique_ptr<registry::RegistryFileSync> file_;
   std::unique_ptr<Leases> leases_;
   readiness::Hub hub_;
-  NoExchanges exchanges_;
+  FakeExchanges exchanges_;
   Parts parts_;
   std::unique_ptr<Lifecycle> lifecycle_;
 };
@@ -155,6 +165,16 @@ TEST_F(LifecycleTest, StopOfWhatIsGoneSucceedsAndAnEmptyJobIdDoesNot) {
   EXPECT_EQ(gone->phase, Phase::kStopped);
   EXPECT_EQ(daemon.lifecycle().Stop("", absl::ZeroDuration()).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// A Stop that names no limit cuts exchanges after the operator's.
+TEST_F(LifecycleTest, StopWithoutALimitDrainsForTheOperators) {
+  Daemon daemon(folder_.path(), platform_, {.drain_timeout = absl::Milliseconds(40)},
+                /*exchanges_in_flight=*/1);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  daemon.WaitFor(job_id, Phase::kStarting);
+  ASSERT_TRUE(daemon.lifecycle().Stop(job_id, std::nullopt).ok());
+  daemon.WaitFor(job_id, Phase::kStopped);
 }
 
 TEST_F(LifecycleTest, StopDuringLaunchCancelsIt) {
@@ -253,6 +273,39 @@ TEST_F(LifecycleTest, ARestartRemovesAJobThatNoRecordKnows) {
     while (!platform_.jobs().empty() && absl::Now() < deadline) std::this_thread::yield();
   }
   EXPECT_TRUE(platform_.jobs().empty());
+}
+
+// A record that is broken says nothing of its service: it may be in use, and is left alone.
+TEST_F(LifecycleTest, ARestartLeavesAJobAloneWhoseRecordIsBroken) {
+  std::string job_id;
+  const std::string stray = "0b0e0f3c-6f2c-4c0e-9a51-0d2f6f0a7b11";
+  {
+    Daemon daemon(folder_.path(), platform_);
+    job_id = daemon.lifecycle().Start(Request())->job_id;
+    daemon.WaitFor(job_id, Phase::kStarting);
+  }
+  const std::string record = folder_.path() + "/state/services/" + job_id + ".json";
+  ASSERT_EQ(truncate(record.c_str(), 100), 0);
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    platform_.PutJob(stray, {});  // the same search finds it, and removes it
+    {
+      Daemon daemon(folder_.path(), platform_);
+      const absl::Time deadline = absl::Now() + absl::Seconds(5);
+      while (platform_.jobs().contains(stray) && absl::Now() < deadline) std::this_thread::yield();
+      // The registry file still has its entry: it is served, and can be stopped.
+      const auto listed = daemon.registry().Find(job_id);
+      ASSERT_TRUE(listed.has_value());
+      EXPECT_TRUE(listed->foreign);
+    }  // when all that it found was looked at
+    EXPECT_FALSE(platform_.jobs().contains(stray));
+    EXPECT_TRUE(platform_.jobs().contains(job_id));
+  }
+  ASSERT_EQ(unlink((folder_.path() + "/registry.json").c_str()), 0);
+  Daemon daemon(folder_.path(), platform_);
+  const auto refused = daemon.lifecycle().Stop(job_id, absl::ZeroDuration());
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::HasSubstr(record + ".broken, take "));
 }
 
 TEST_F(LifecycleTest, UnknownPlatformNamesThoseThereAre) {

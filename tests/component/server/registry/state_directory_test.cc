@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
 
 mode_t ModeOf(const std::string& path) {
@@ -169,12 +170,27 @@ TEST_F(StateDirectoryTest, BrokenRecordIsKeptAsideAndTheOthersAreLoaded) {
   const std::string kept = RecordPath(broken_id) + ".broken";
   EXPECT_THAT(loaded->broken, ElementsAre(HasSubstr(kept + ": not a service record")));
   EXPECT_TRUE(fs::exists(kept));
+  EXPECT_THAT(loaded->set_aside, ElementsAre(Pair(broken_id, kept)));
+
+  // The next daemon knows of it as well.
+  loaded = state->LoadAll();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->broken, IsEmpty());
+  EXPECT_THAT(loaded->set_aside, ElementsAre(Pair(broken_id, kept)));
 
   // A second one of the same name does not write over the first.
   WriteText(RecordPath(broken_id), "[]");
   loaded = state->LoadAll();
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(loaded->broken, ElementsAre(HasSubstr(kept + "-2: ")));
+
+  // Once its record is whole again, nothing is set aside.
+  ServiceRecord repaired = FullRecord();
+  repaired.job_id = broken_id;
+  ASSERT_TRUE(state->Save(repaired).ok());
+  loaded = state->LoadAll();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(loaded->set_aside, IsEmpty());
 }
 
 TEST_F(StateDirectoryTest, RecordUnderAnotherNameIsBroken) {

@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <absl/strings/str_format.h>
+
+#include <fstream>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "server/base/strings.h"
 
@@ -51,6 +56,35 @@ TEST(ErrorRulesTest, HoldsTheWholeTableInTheEnumsOrder) {
     EXPECT_EQ(rule.name, kWanted[i].name);
     EXPECT_EQ(rule.code, kWanted[i].code);
     EXPECT_EQ(rule.http_status, kWanted[i].http_status);
+  }
+}
+
+// A row of docs/api.md without its last column, which is prose.
+std::string RowOf(const ErrorRule& rule) {
+  const std::string retry =
+      rule.retry_after_s == 0 ? "" : absl::StrFormat("%d s ", rule.retry_after_s);
+  const char* const should =
+      rule.should_retry.has_value() ? *rule.should_retry ? "true " : "false " : "";
+  return absl::StrFormat("| `%s` | %s | %d | %s | %s| %s| %s | ", rule.name,
+                         absl::StatusCodeToString(rule.code), rule.http_status, rule.type, retry,
+                         should, rule.proxy_status);
+}
+
+// The table that clients read is the one that is compiled in.
+TEST(ErrorRulesTest, ApiDocHasTheSameTable) {
+  std::ifstream doc(TAO_SOURCE_DIR "/docs/api.md");
+  std::vector<std::string> rows;
+  bool inside = false;
+  for (std::string line; std::getline(doc, line);) {
+    if (line.starts_with("<!-- error tokens")) inside = true;
+    if (line.starts_with("<!-- /error tokens")) inside = false;
+    if (inside && line.starts_with("| `")) rows.push_back(line);
+  }
+  ASSERT_EQ(rows.size(), ErrorRules().size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::string wanted = RowOf(ErrorRules()[i]);
+    EXPECT_EQ(rows[i].substr(0, wanted.size()), wanted);
+    EXPECT_GT(rows[i].size(), wanted.size() + 2) << "no word about when it comes: " << rows[i];
   }
 }
 

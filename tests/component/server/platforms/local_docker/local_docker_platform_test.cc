@@ -140,7 +140,7 @@ TEST_F(ReadyEngineTest, AFailedRunIsAnErrorWithAdviceAndNothingIsLeft) {
 TEST_F(LocalDockerTest, AFailedPullSaysWhereTheImageCameFrom) {
   Write("pull_fails", "Error response from daemon: manifest unknown\n");
   const auto job = platform_->Launch(plan_, session_);
-  EXPECT_TRUE(absl::IsFailedPrecondition(job.status())) << job.status();
+  EXPECT_TRUE(absl::IsNotFound(job.status())) << job.status();
   EXPECT_THAT(Message(job.status()), HasSubstr("registry.test/x:1 (from IMAGE_X)"));
   EXPECT_EQ(Calls("run"), 0);
 }

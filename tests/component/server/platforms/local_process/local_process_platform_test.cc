@@ -286,18 +286,32 @@ TEST_F(LocalProcessTest, AForeignFileIsNotTakenForAnAnswer) {
   std::filesystem::remove_all(FolderOf(job_id));
 }
 
-TEST_F(LocalProcessTest, FindsTheJobsOfItsOwnDaemon) {
+// One that has ended is no leftover: its folder has its log, and goes with its record.
+TEST_F(LocalProcessTest, FindsTheRunningJobsOfItsOwnDaemonPastABrokenFolder) {
+  const std::string broken = base::NewUuid();
+  ASSERT_TRUE(io::MakeFolder(FolderOf(broken)).ok());
+  std::ofstream(FolderOf(broken) + "/parent.json") << "{\"pid\":1";
   const std::string running = Start("sleep 1000"), ended = Start("exit 3");
   LinesToTheEnd(ended);
   const auto found = platform_->FindOurs();
   ASSERT_TRUE(found.ok()) << found.status();
   std::map<std::string, State> states;
   for (const FoundJob& job : *found) states[job.job_id] = job.state.state;
-  EXPECT_EQ(states,
-            (std::map<std::string, State>{{running, State::kRunning}, {ended, State::kFailed}}));
+  EXPECT_EQ(states, (std::map<std::string, State>{{running, State::kRunning}}));
   LocalProcessConfig other = ConfigIn(state_dir_);
   other.daemon_id = "22222222-2222-4222-8222-222222222222";
   EXPECT_THAT(*LocalProcessPlatform(other).FindOurs(), IsEmpty());
+  std::filesystem::remove_all(FolderOf(broken));
+}
+
+TEST_F(LocalProcessTest, WhatWasStoppedIsNotFoundAgain) {
+  const std::string running = Start("sleep 1000"), ended = Start("exit 3");
+  LinesToTheEnd(ended);
+  ASSERT_EQ(platform_->FindOurs()->size(), 2U);
+  ASSERT_TRUE(Stop(running).ok());
+  ASSERT_TRUE(Stop(ended).ok());
+  EXPECT_THAT(*platform_->FindOurs(), IsEmpty());
+  EXPECT_EQ(StateOf(ended).exit_code, 3);  // what is known of it stays
 }
 
 TEST_F(LocalProcessTest, NothingIsLeaked) {
