@@ -242,13 +242,10 @@ absl::StatusOr<std::vector<FoundJob>> LocalProcessPlatform::FindOurs() {
   std::sort(job_ids.begin(), job_ids.end());
   for (const std::string& job_id : job_ids) {
     const absl::StatusOr<JobFiles> looked = LookAtJob(FolderOf(job_id));
-    if (!looked.ok())
-      continue;  // a broken folder must not hide the others; Observe and Stop say it
+    if (!looked.ok()) continue;  // Observe and Stop say why; it must not hide the others
     const JobFiles& files = *looked;
     // A state directory that was copied carries records of the daemon that it was copied from.
     if (files.parent.has_value() && files.parent->daemon_id != config_.daemon_id) continue;
-    // It has ended, and all that is left is its folder, which goes with its record.
-    if (!files.locked && files.exit.has_value()) continue;
     const PlatformState state = ToPlatformState(files);
     if (state.state == PlatformState::State::kGone) continue;
     if (!files.locked && IsMarkedStopped(FolderOf(job_id))) continue;  // but its log

@@ -286,8 +286,7 @@ TEST_F(LocalProcessTest, AForeignFileIsNotTakenForAnAnswer) {
   std::filesystem::remove_all(FolderOf(job_id));
 }
 
-// One that has ended is no leftover: its folder has its log, and goes with its record.
-TEST_F(LocalProcessTest, FindsTheRunningJobsOfItsOwnDaemonPastABrokenFolder) {
+TEST_F(LocalProcessTest, FindsTheJobsOfItsOwnDaemonPastABrokenFolder) {
   const std::string broken = base::NewUuid();
   ASSERT_TRUE(io::MakeFolder(FolderOf(broken)).ok());
   std::ofstream(FolderOf(broken) + "/parent.json") << "{\"pid\":1";
@@ -297,7 +296,8 @@ TEST_F(LocalProcessTest, FindsTheRunningJobsOfItsOwnDaemonPastABrokenFolder) {
   ASSERT_TRUE(found.ok()) << found.status();
   std::map<std::string, State> states;
   for (const FoundJob& job : *found) states[job.job_id] = job.state.state;
-  EXPECT_EQ(states, (std::map<std::string, State>{{running, State::kRunning}}));
+  EXPECT_EQ(states,
+            (std::map<std::string, State>{{running, State::kRunning}, {ended, State::kFailed}}));
   LocalProcessConfig other = ConfigIn(state_dir_);
   other.daemon_id = "22222222-2222-4222-8222-222222222222";
   EXPECT_THAT(*LocalProcessPlatform(other).FindOurs(), IsEmpty());
