@@ -19,6 +19,7 @@
 #include "gateway/gateway.h"
 #include "server/api/server.h"
 #include "server/base/log.h"
+#include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/base/work_pool.h"
@@ -127,6 +128,11 @@ class Server {
 
 absl::Status Server::OpenState() {
   ASSIGN_OR_RETURN(catalog_, catalog::Catalog::Load(config_.references));
+  // Known to Redact() from here on: the output of an adopted service may hold what an earlier
+  // daemon gave it.
+  for (const auto* const names : {&catalog_->secrets().passed_on, &catalog_->secrets().own}) {
+    for (const std::string& name : *names) base::SecretFromEnvironment(name);
+  }
   ASSIGN_OR_RETURN(state_, registry::StateDirectory::Open(config_.state_dir));
   ASSIGN_OR_RETURN(registry_, registry::Registry::Open(*state_));
   registry_file_ =
