@@ -98,3 +98,19 @@ def test_documents_that_the_tree_refers_to_are_there():
             assert not heading or heading in headings(document), f"{path}: {name} has no {heading}"
             found += 1
     assert found > 5
+
+
+def test_troubleshooting_quotes_what_the_program_says():
+    """Each piece of a quoted text, between its "...", stands in a string of the sources."""
+    sources = "\n".join(path.read_text() for folder in ("server", "gateway")
+                        for path in sorted((TOP / folder).rglob("*.cc")))
+    said = re.sub(r'"\s*\n\s*"', "", sources).replace('\\"', '"')
+    table = (TOP / "docs/operations.md").read_text().split("## When something is wrong")[1].split("\n## ")[0]
+    checked = 0
+    for row in re.findall(r"^\| (.+?) \| ", table, flags=re.MULTILINE):
+        for text in re.findall(r"`([^`]+)`", row):
+            for piece in filter(None, map(str.strip, text.split("..."))):
+                piece = re.sub(r"\W+$|^\W+", "", piece)
+                assert piece in said, f"nothing says {piece!r}"
+                checked += 1
+    assert checked > 25

@@ -88,6 +88,7 @@ TEST(ServerConfig, Defaults) {
   EXPECT_EQ(config.docker_network, "tao_default");
   EXPECT_EQ(config.reach, "localhost");
   EXPECT_EQ(config.drain_timeout_seconds, 30);
+  EXPECT_EQ(config.drain_notice_seconds, 0);
   EXPECT_FALSE(config.stop_services_on_exit);
   EXPECT_EQ(config.log_level, "info");
   EXPECT_EQ(config.log_format, "text");
@@ -225,6 +226,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"DrainNegative",
          {"--drain-timeout-seconds=-3"},
          "--drain-timeout-seconds: Value -3 not in range 0"},
+        {"NoticeTooLong", {"--drain-notice-seconds=3601"}, "Value 3601 not in range 0 to 3600"},
         {"GpuMode", {"--gpu-mode=all"}, "--gpu-mode: all not in {auto,device,tegra,none}"},
         {"Reach", {"--reach=bridge"}, "--reach: bridge not in {localhost,network}"},
         {"LogLevel", {"--log-level=trace"}, "--log-level: trace not in {debug,info,warning,error}"},
