@@ -288,8 +288,9 @@ int Main(int argc, char** argv) {
     return 1;
   }
   server.RunUntil(signals);
-  base::Log(base::LogLevel::kInfo, "server", "shutting down; services run on",
-            {{"stop_services", parsed->config.stop_services_on_exit ? "true" : "false"}});
+  base::Log(base::LogLevel::kInfo, "server",
+            parsed->config.stop_services_on_exit ? "shutting down, and stopping every service"
+                                                 : "shutting down; services run on");
   server.Stop();
   return 0;
 }

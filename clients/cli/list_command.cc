@@ -20,7 +20,7 @@ ExitCode List(Session& session) {
     return ExitCode::kOk;
   }
   if (all.services_size() == 0) {
-    PrintErr("No service was started. Start one: tao-inference start --help\n");
+    PrintErr("There is no service. Start one: tao-inference start --help\n");
     return ExitCode::kOk;
   }
   PrintOut(ListTable({all.services().begin(), all.services().end()}, absl::Now()));

@@ -21,10 +21,15 @@ std::string Lines(const std::string& text) {
   return lines;
 }
 
-std::string DetailText(const google::protobuf::Any& detail) {
+std::string DetailText(const google::protobuf::Any& detail, const std::string& message) {
   std::string text;
   if (google::rpc::BadRequest bad; detail.UnpackTo(&bad)) {
     for (const auto& violation : bad.field_violations()) {
+      // The only finding is the message itself, most of the time.
+      if (bad.field_violations_size() == 1 &&
+          message.find(violation.description()) != std::string::npos) {
+        continue;
+      }
       text += absl::StrFormat("  %s: %s\n", OneLine(violation.field()),
                               OneLine(violation.description()));
     }
@@ -70,7 +75,9 @@ std::string StatusText(const grpc::Status& status, const std::string& server) {
   text += '\n';
   google::rpc::Status details;
   if (!details.ParseFromString(status.error_details())) return text;
-  for (const google::protobuf::Any& detail : details.details()) text += DetailText(detail);
+  for (const google::protobuf::Any& detail : details.details()) {
+    text += DetailText(detail, status.error_message());
+  }
   return text;
 }
 

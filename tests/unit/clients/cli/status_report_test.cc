@@ -29,6 +29,19 @@ TEST(StatusReportTest, EveryWrongFieldIsListed) {
             "  mounts[0]: is not absolute\n");
 }
 
+TEST(StatusReportTest, AFindingThatTheMessageTellsIsNotToldTwice) {
+  google::rpc::BadRequest bad;
+  auto* const violation = bad.add_field_violations();
+  violation->set_field("platform");
+  violation->set_description("went wrong");
+  EXPECT_EQ(StatusText(WithDetail(grpc::StatusCode::INVALID_ARGUMENT, bad), "x:1"),
+            "it went wrong\n");
+  violation->set_description("is required");
+  EXPECT_EQ(StatusText(WithDetail(grpc::StatusCode::INVALID_ARGUMENT, bad), "x:1"),
+            "it went wrong\n"
+            "  platform: is required\n");
+}
+
 TEST(StatusReportTest, ReasonAndMetadataAreShownInOrder) {
   google::rpc::ErrorInfo info;
   info.set_reason("AMBIGUOUS_SERVICE");
