@@ -1,5 +1,6 @@
 #include "server/config/server_config.h"
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -45,6 +46,18 @@ std::string DefaultReferences(const std::string& program_folder) {
     if (!error && fs::is_directory(folder, error)) return folder.string();
   }
   return "references";
+}
+
+// As CLI::Range, whose words for a fraction are "0.000000 to 3600.000000", and which takes "nan".
+CLI::Validator SecondsUpTo(int most) {
+  const std::string range = absl::StrFormat("FLOAT in [0 - %d]", most);
+  return CLI::Validator(
+      [most](const std::string& text) -> std::string {
+        double seconds = 0;
+        if (absl::SimpleAtod(text, &seconds) && seconds >= 0 && seconds <= most) return "";
+        return absl::StrFormat("Value %s not in range 0 to %d", text, most);
+      },
+      range);
 }
 
 void AddFlags(CLI::App& app, ServerConfig& config) {
@@ -93,11 +106,11 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
       ->capture_default_str();
   app.add_option("--drain-timeout-seconds", config.drain_timeout_seconds,
                  "How long exchanges in flight may go on, on SIGTERM and on Stop")
-      ->check(CLI::Range(0.0, 86400.0))
+      ->check(SecondsUpTo(86400))
       ->capture_default_str();
   app.add_option("--drain-notice-seconds", config.drain_notice_seconds,
                  "How long requests are still taken on SIGTERM after /readyz has fallen")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(SecondsUpTo(3600))
       ->capture_default_str();
   app.add_flag("--stop-services-on-exit", config.stop_services_on_exit,
                "Stop every service on SIGTERM (demo); else they run on and are adopted");
