@@ -35,8 +35,11 @@ def points_of(platform, operation):
 class Driver:
     """What the cases need to know of a platform."""
     platform = ""
-    env = {}    # of the daemon
     flags = ()  # of the daemon
+
+    def environment(self, broken):
+        """Of the daemon; `broken`: services of BROKEN_MODEL fail while they load."""
+        return {}
 
     def jobs(self, folder):
         """job_id -> what names the one container or process that runs for the daemon of `folder`."""
@@ -50,8 +53,12 @@ class Driver:
         """Ends what a test that failed left behind, so that it fails alone."""
         raise NotImplementedError
 
-    def before_start(self, folder):
-        """Makes true what the first daemon is to find, e.g. that there is no image yet."""
+    def beside(self):
+        """The driver of a second daemon on this host."""
+        return self
+
+    def before_start(self):
+        """Makes true what the first start is to find, e.g. that there is no image yet."""
 
 
 class Client:
@@ -92,7 +99,8 @@ class Client:
 @contextlib.contextmanager
 def running(driver, folder, *flags):
     """A daemon that is ready, and its API. It ends in order, unless it is dead by then."""
-    with harness.daemon(folder, *driver.flags, *flags, env=driver.env, programs=programs(folder)) as daemon:
+    with harness.daemon(folder, *driver.flags, *flags, env=driver.environment(broken=False),
+                        programs=programs(folder)) as daemon:
         client = Client(daemon, driver.platform)
         try:
             yield client
@@ -102,8 +110,9 @@ def running(driver, folder, *flags):
 
 def dies(driver, folder, point, act=None):
     """A daemon of `folder` is killed at `point`: by what `act` asks of it, or by its own recovery."""
-    daemon = harness.Daemon(folder, *driver.flags, f"--fault-point={point}", env=driver.env,
-                            programs=programs(folder), wait=act is not None)
+    daemon = harness.Daemon(folder, *driver.flags, f"--fault-point={point}",
+                            env=driver.environment(broken=point.startswith("fail.")), programs=programs(folder),
+                            wait=act is not None)
     try:
         if act is not None:
             client = Client(daemon, driver.platform)
@@ -242,7 +251,7 @@ def check(driver, folder, operation, before):
 
 def crash_once(driver, folder, point):
     operation = point.split(".")[0]
-    driver.before_start(folder)
+    driver.before_start()
     dies(driver, folder, point, ACTS[operation])
     check(driver, folder, operation, driver.jobs(folder))
 
@@ -253,8 +262,96 @@ def crash_at_each(driver, folder, operation):
     points = points_of(driver.platform, operation)
     if operation == "start":
         points.remove("start.accept.done")  # a start is accepted once
-    driver.before_start(folder)
+    driver.before_start()
     dies(driver, folder, points[0], ACTS[operation])
     for point in points[1:]:
         dies(driver, folder, point)
     check(driver, folder, operation, driver.jobs(folder))
+
+
+def neighbour_is_left_alone(driver, folder, other_folder):
+    """Another daemon's service, begun before the crash, is the same after recovery, and answers all along."""
+    beside = driver.beside()
+    with running(beside, other_folder) as other:
+        theirs = other.start(arch="cosmos-predict2.5").job_id
+        other.wait_ready(theirs)
+        harness.wait_for("its entry", lambda: theirs in entries(other_folder))
+        before, entry = beside.jobs(other_folder), entries(other_folder)
+        assert list(before) == [theirs]
+        for point in ("start.confirm", "stop.end-job.done"):
+            dies(driver, folder, point, ACTS[point.split(".")[0]])
+            other.chat(theirs)
+            with running(driver, folder) as client:
+                for service in client.services():
+                    client.stop(service.job_id)
+                harness.wait_for("the end of ours", lambda: not driver.jobs(folder))
+                other.chat(theirs)
+            for record in (pathlib.Path(folder) / "state/services").glob("*.json"):
+                record.unlink()  # the next round may use its request_id again
+        assert (beside.jobs(other_folder), entries(other_folder)) == (before, entry)
+        assert [service.phase for service in other.services()] == [pb.PHASE_READY]
+        other.stop(theirs)
+    assert_over(beside, other_folder)
+
+
+def torn(path):
+    """Cuts a file in half, and gives what it was."""
+    text = path.read_text()
+    path.write_text(text[:len(text) // 2])
+    return text
+
+
+def _crashed_with_a_service(driver, folder):
+    with running(driver, folder) as client:
+        job_id = client.start().job_id
+        client.wait_ready(job_id)
+        harness.wait_for("its entry", lambda: job_id in entries(folder))
+        client.daemon.kill()
+    return job_id, driver.jobs(folder)
+
+
+def _is_left_alone(client, job_id):
+    said = harness.wait_for("the search for leftovers", lambda: [
+        line for line in client.daemon.log.read_text().splitlines() if "is left alone" in line and job_id in line])
+    assert "local-" in said[0] and ".broken" in said[0]
+
+
+def torn_record_is_served_and_stopped_by_its_entry(driver, folder):
+    """The record is broken, the registry file is not: requests still reach the service, and Stop ends it."""
+    job_id, jobs = _crashed_with_a_service(driver, folder)
+    record = pathlib.Path(folder) / f"state/services/{job_id}.json"
+    torn(record)
+    with running(driver, folder) as client:
+        _is_left_alone(client, job_id)
+        assert not record.exists() and record.with_suffix(".json.broken").exists()
+        (service,) = client.services()
+        assert service.job_id == job_id and service.foreign
+        client.wait_ready(job_id)
+        client.chat(job_id)
+        assert driver.jobs(folder) == jobs
+        client.stop(job_id)
+        harness.wait_for("its end", lambda: not driver.jobs(folder))
+        harness.wait_for("the entry's end", lambda: entries(folder) == {})
+
+
+def torn_record_and_registry_lose_nothing(driver, folder):
+    """Both are broken: the job runs on, over restarts; the repaired record makes it a service again."""
+    job_id, jobs = _crashed_with_a_service(driver, folder)
+    record = pathlib.Path(folder) / f"state/services/{job_id}.json"
+    whole = torn(record)
+    torn(pathlib.Path(folder) / "registry.json")
+    for _ in range(2):
+        with running(driver, folder) as client:
+            _is_left_alone(client, job_id)
+            assert client.services() == [] and driver.jobs(folder) == jobs
+            refused = client.daemon.cli("stop", job_id, "--yes", check=False)
+            assert refused.returncode != 0 and f"{record}.broken" in refused.stderr, refused.stderr
+        client.daemon.log.write_text("")
+    record.with_suffix(".json.broken").rename(record)
+    record.write_text(whole)
+    with running(driver, folder) as client:
+        client.wait_ready(job_id)
+        client.chat(job_id)
+        assert driver.jobs(folder) == jobs
+        harness.wait_for("its entry", lambda: list(entries(folder)) == [job_id])
+        finish(driver, folder, client, job_id)

@@ -53,3 +53,16 @@ def test_crash_at(point, site):
 def test_crash_of_each_recovery_in_turn(operation, site):
     """Recovery may die as well, at any step, any number of times."""
     crash_cases.crash_at_each(DRIVER, site, operation)
+
+
+def test_another_daemon_is_left_alone(site, tmp_path):
+    (tmp_path / "beside").mkdir()
+    crash_cases.neighbour_is_left_alone(DRIVER, site, tmp_path / "beside")
+
+
+def test_a_service_whose_record_is_torn_is_served_and_can_be_stopped(site):
+    crash_cases.torn_record_is_served_and_stopped_by_its_entry(DRIVER, site)
+
+
+def test_a_torn_record_and_a_torn_registry_file_lose_nothing(site):
+    crash_cases.torn_record_and_registry_lose_nothing(DRIVER, site)
