@@ -87,6 +87,14 @@ def test_links_lead_somewhere():
     assert found > 10
 
 
+def test_diagrams_have_no_semicolon():
+    """Mermaid ends a statement there, in the middle of a text too, and GitHub then shows an error."""
+    diagrams = re.findall(r"^```mermaid\n(.*?)^```", (TOP / "docs/architecture.md").read_text(),
+                          flags=re.MULTILINE | re.DOTALL)
+    assert len(diagrams) > 2
+    assert [line for diagram in diagrams for line in diagram.splitlines() if ";" in line] == []
+
+
 def test_documents_that_the_tree_refers_to_are_there():
     """A path of a document, and one that is followed by a heading in quotes."""
     found = 0
