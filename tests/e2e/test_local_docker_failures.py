@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import socket
 import subprocess
@@ -200,6 +201,31 @@ def test_a_port_that_somebody_has(engine, folder):
             job_id = start(daemon, "cosmos-rl")
             assert daemon.services()[0]["host_port"] not in taken
             assert daemon.chat(model=job_id).status == 200
+
+
+def test_networks_of_one_name(engine, folder):
+    """Two starts at the same moment can leave two networks of one name, which the engine then finds ambiguous."""
+    def make_another():
+        made = subprocess.run(
+            ["curl", "-sS", "--unix-socket", engine.host.removeprefix("unix://"), "-H", "Content-Type: application/json",
+             "-d", json.dumps({"Name": engine.network, "CheckDuplicate": False, "Labels": {"tao-daemon": label}}),
+             "http://engine/v1.41/networks/create"], capture_output=True, text=True, check=True).stdout
+        assert "Id" in made or "already exists" in made, made  # engines from 25 on keep names apart
+    with engines.daemon(engine, folder, "--stop-services-on-exit") as daemon:
+        first = start(daemon, "cosmos-rl")
+        label = engine.inspect(first)["Config"]["Labels"]["tao-daemon"]
+        make_another()
+        second = start(daemon, "cosmos-rl")
+        make_another()
+        daemon.cli("stop", first, "--yes")
+        assert daemon.chat(model=second).status == 200
+        daemon.cli("stop", second, "--yes")
+        make_another()
+        make_another()
+        third = start(daemon, "cosmos-rl")  # none of them in use: one is left
+        assert engine.containers(f"network={engine.network}") == {third}
+        daemon.cli("stop", third, "--yes")
+        assert engine.network not in engine.networks()
 
 
 def test_a_mount_without_its_folder(engine, folder):

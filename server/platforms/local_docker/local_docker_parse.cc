@@ -6,6 +6,7 @@
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_split.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -163,6 +164,16 @@ absl::StatusOr<NetworkFacts> ParseNetwork(std::string_view output) {
                       .endpoints = endpoints->get<int>()};
 }
 
+std::vector<std::string> ParseNetworkIds(std::string_view output, std::string_view name) {
+  std::vector<std::string> ids;
+  for (absl::string_view line : absl::StrSplit(base::ToAbsl(output), '\n')) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ', absl::SkipWhitespace());
+    if (words.size() == 2 && words[1] == name) ids.push_back(words[0]);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
 absl::Status CheckDockerVersion(std::string_view output) {
   int major = 0, minor = 0;
   if (std::sscanf(std::string(output).c_str(), "Docker version %d.%d", &major, &minor) != 2) {
@@ -226,6 +237,9 @@ const std::vector<DockerFailureRule>& DockerFailureRules() {
       {"bind: address already in use", Kind::kPortTaken, Code::kResourceExhausted, kPort},
       {"/tcp: address already in use", Kind::kPortTaken, Code::kResourceExhausted, kPort},
       {"ports are not available", Kind::kPortTaken, Code::kResourceExhausted, kPort},
+      {"is ambiguous", Kind::kNetworkAmbiguous, kPrecondition,
+       "Several docker networks have this name, and containers use more than one of them: remove "
+       "those that should not be there (docker network ls, docker network rm ID)"},
       {"has active endpoints", Kind::kNetworkInUse, kPrecondition,
        "Other containers still use the network"},
       {"could not find an available, non-overlapping ipv4 address pool", Kind::kOther,
@@ -290,6 +304,9 @@ DockerFailure FailureOf(std::string_view words) {
   const size_t network = lower.find("network ");
   if (network != std::string::npos) {
     const std::string_view rest = std::string_view(lower).substr(network);
+    if (rest.find(" is ambiguous") != std::string_view::npos) {
+      return DockerFailure::kNetworkAmbiguous;
+    }
     if (rest.find(" not found") != std::string_view::npos) return DockerFailure::kNoNetwork;
     if (rest.find(" already exists") != std::string_view::npos) {
       return DockerFailure::kNetworkExists;

@@ -39,6 +39,9 @@ struct NetworkFacts {
 };
 absl::StatusOr<NetworkFacts> ParseNetwork(std::string_view output);
 
+// The ids of the networks that are called exactly `name`, out of what RenderNetworkList asks for.
+std::vector<std::string> ParseNetworkIds(std::string_view output, std::string_view name);
+
 // `docker --version`. FailedPrecondition, with advice: older than 20.10, or not docker.
 absl::Status CheckDockerVersion(std::string_view output);
 
@@ -55,6 +58,7 @@ enum class DockerFailure {
   kNoImage,
   kNoNetwork,
   kNetworkExists,
+  kNetworkAmbiguous,  // several networks have the name
   kNetworkInUse,
 };
 

@@ -231,11 +231,54 @@ absl::Status LocalDockerPlatform::PullIfAbsent(const launch::LaunchPlan& plan,
   return session.EndStep(registry::Step::kPullImage);
 }
 
+absl::Status LocalDockerPlatform::MergeNetworks() const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult listed,
+                   Run(Docker(RenderNetworkList(config_.network), kAskTimeout)));
+  if (listed.exit_code != 0) {
+    return DockerError("docker could not list its networks", listed.exit_code, listed.err);
+  }
+  // Whoever merges at the same time must leave the same one: one that is in use or somebody else's,
+  // else the first. An id is not ambiguous, and the engine removes none that is in use.
+  std::vector<std::string> removable;
+  bool keeps_one = false;
+  for (const std::string& id : ParseNetworkIds(listed.out, config_.network)) {
+    ASSIGN_OR_RETURN(const io::SubprocessResult present,
+                     Run(Docker(RenderNetworkInspect(id), kAskTimeout)));
+    if (present.exit_code != 0) continue;  // merged by another one
+    ASSIGN_OR_RETURN(const NetworkFacts facts, ParseNetwork(present.out));
+    const bool ours = !facts.daemon_id.empty();  // of a daemon of this kind, that is
+    if (ours && facts.endpoints == 0) {
+      removable.push_back(id);
+    } else {
+      keeps_one = true;
+    }
+  }
+  if (!keeps_one && !removable.empty()) removable.erase(removable.begin());
+  for (const std::string& id : removable) {
+    RETURN_IF_ERROR(Run(Docker({"network", "rm", id}, kRemoveTimeout)).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<io::SubprocessResult> LocalDockerPlatform::InspectNetwork(
+    const base::CancelToken* cancel) const {
+  io::SubprocessOptions look = Docker(RenderNetworkInspect(config_.network), kAskTimeout);
+  look.cancel = cancel;
+  absl::StatusOr<io::SubprocessResult> seen = Run(look);
+  for (int surprises = 0; surprises < kMaxSurprises; ++surprises) {
+    if (!seen.ok() || seen->exit_code == 0 ||
+        FailureOf(seen->err) != DockerFailure::kNetworkAmbiguous) {
+      break;
+    }
+    RETURN_IF_ERROR(MergeNetworks());
+    seen = Run(look);
+  }
+  return seen;
+}
+
 absl::Status LocalDockerPlatform::EnsureNetwork(LaunchSession& session) const {
   const std::string what = "docker network " + config_.network;
-  io::SubprocessOptions look = Docker(RenderNetworkInspect(config_.network), kAskTimeout);
-  look.cancel = &session.cancel();
-  ASSIGN_OR_RETURN(const io::SubprocessResult present, Run(look));
+  ASSIGN_OR_RETURN(const io::SubprocessResult present, InspectNetwork(&session.cancel()));
   if (present.exit_code == 0) return absl::OkStatus();
   if (FailureOf(present.err) != DockerFailure::kNoNetwork) {
     return DockerError(what + " could not be looked up", present.exit_code, present.err);
@@ -289,6 +332,7 @@ absl::StatusOr<PlatformJob> LocalDockerPlatform::RunContainer(const launch::Laun
         ASSIGN_OR_RETURN(context.host_port, session.NextPort());
         continue;
       }
+      case DockerFailure::kNetworkAmbiguous:
       case DockerFailure::kNoNetwork:  // gone with the last service of another daemon
         RETURN_IF_ERROR(EnsureNetwork(session));
         break;
@@ -385,10 +429,11 @@ absl::Status LocalDockerPlatform::RemoveLate(const std::string& name, int rounds
 }
 
 absl::Status LocalDockerPlatform::RemoveNetworkIfLast() const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult present,
-                   Run(Docker(RenderNetworkInspect(config_.network), kAskTimeout)));
+  ASSIGN_OR_RETURN(const io::SubprocessResult present, InspectNetwork(/*cancel=*/nullptr));
   if (present.exit_code != 0) {
-    if (FailureOf(present.err) == DockerFailure::kNoNetwork) return absl::OkStatus();
+    const DockerFailure failure = FailureOf(present.err);
+    if (failure == DockerFailure::kNoNetwork) return absl::OkStatus();
+    if (failure == DockerFailure::kNetworkAmbiguous) return absl::OkStatus();  // all are in use
     return DockerError("docker network " + config_.network + " could not be looked up",
                        present.exit_code, present.err);
   }

@@ -74,6 +74,11 @@ class LocalDockerPlatform final : public Platform {
                                                           const base::CancelToken& cancel) const;
   absl::Status PullIfAbsent(const launch::LaunchPlan& plan, LaunchSession& session) const;
   absl::Status EnsureNetwork(LaunchSession& session) const;
+  // The engine does not keep two creations at the same moment apart: then several networks have one
+  // name, and nothing can be asked or started by it. Leaves one of them, as far as none is in use.
+  absl::Status MergeNetworks() const;
+  // What RenderNetworkInspect says, with such networks merged first.
+  absl::StatusOr<io::SubprocessResult> InspectNetwork(const base::CancelToken* cancel) const;
   absl::StatusOr<PlatformJob> RunContainer(const launch::LaunchPlan& plan,
                                            LaunchSession& session) const;
   absl::Status Remove(const std::string& name) const;

@@ -97,6 +97,16 @@ std::vector<std::string> RenderNetworkCreate(std::string_view network, std::stri
   return {"network", "create", "--label", Label(kDaemonLabel, daemon_id), std::string(network)};
 }
 
+std::vector<std::string> RenderNetworkList(std::string_view network) {
+  return {"network",
+          "ls",
+          "--no-trunc",
+          "--filter",
+          absl::StrFormat("name=%s", network),
+          "--format",
+          "{{.ID}} {{.Name}}"};
+}
+
 std::vector<std::string> RenderNetworkInspect(std::string_view network) {
   return {"network", "inspect", "--format",
           "{\"labels\":{{json .Labels}},\"endpoints\":{{len .Containers}}}", std::string(network)};

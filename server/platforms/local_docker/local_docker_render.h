@@ -39,7 +39,9 @@ std::vector<std::string> RenderInspect(const std::vector<std::string>& names);
 
 std::vector<std::string> RenderFindOurs(std::string_view daemon_id);
 std::vector<std::string> RenderNetworkCreate(std::string_view network, std::string_view daemon_id);
-// One line that ParseNetwork reads.
+// For ParseNetworkIds. May list more networks than the one that is called so.
+std::vector<std::string> RenderNetworkList(std::string_view network);
+// One line that ParseNetwork reads; `network` is a name or an id.
 std::vector<std::string> RenderNetworkInspect(std::string_view network);
 std::vector<std::string> RenderLogs(const std::string& name, int tail_lines, bool follow);
 

@@ -111,6 +111,12 @@ const std::vector<Row>& Rows() {
        Kind::kNoContainer, Code::kNotFound, ""},
       {"Error response from daemon: removal of container x is already in progress",
        Kind::kRemovalInProgress, Code::kUnavailable, "try again"},
+      {"Error response from daemon: 2 matches found based on name: network tao_default is "
+       "ambiguous",
+       Kind::kNetworkAmbiguous, Code::kFailedPrecondition, "docker network ls"},
+      {"docker: Error response from daemon: network tao_default is ambiguous (2 matches found on "
+       "name).",
+       Kind::kNetworkAmbiguous, Code::kFailedPrecondition, "docker network ls"},
       {"Error response from daemon: error while removing network: network tao_default id 1 has "
        "active endpoints",
        Kind::kNetworkInUse, Code::kFailedPrecondition, "still use"},

@@ -87,6 +87,13 @@ TEST(ToPlatformStateTest, FollowsTheTableOfTheEngine) {
   }
 }
 
+TEST(ParseNetworkTest, IdsOfExactlyThatNameInOneOrder) {
+  const std::vector<std::string> ids = ParseNetworkIds(
+      "bb tao_default\ncc my_tao_default\naa tao_default\n\ndd bridge\n", "tao_default");
+  EXPECT_EQ(ids, (std::vector<std::string>{"aa", "bb"}));
+  EXPECT_TRUE(ParseNetworkIds("", "tao_default").empty());
+}
+
 TEST(ParseNetworkTest, SaysWhoseItIsAndWhetherItIsUsed) {
   const auto ours = ParseNetwork("{\"labels\":{\"tao-daemon\":\"d\"},\"endpoints\":2}\n");
   ASSERT_TRUE(ours.ok()) << ours.status();
