@@ -109,21 +109,23 @@ class Daemon:
         self.registry = registry or self.folder / "registry.json"
         self.log = self.folder / "daemon.log"
         self.output = open(self.log, "ab")
-        start = self.log.stat().st_size
+        self._begin = self.log.stat().st_size
         self.process = subprocess.Popen(
             [BIN / "tao-inference-server", "--grpc-listen=127.0.0.1:0", "--gateway-listen=127.0.0.1:0",
              f"--registry={self.registry}", f"--state-dir={self.folder / 'state'}", "--gpu-mode=none",
              f"--local-process-path={programs or BIN / 'reference-backend.d'}", *flags],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
             env={**os.environ, **(env or {})})
-        if not wait:  # it is expected to die before it is ready, or may
-            return
-        ready = wait_for("the daemon's ready line", lambda: self._ready_line(start))
+        if wait:  # else it may die before it is ready
+            self.wait_ready()
+
+    def wait_ready(self):
+        ready = wait_for("the daemon's ready line", self._ready_line)
         self.grpc = re.search(r"grpc=(\S+)", ready).group(1)
         self.gateway = re.search(r"gateway=(\S+)", ready).group(1)
 
-    def _ready_line(self, start):
-        text = self.log.read_bytes()[start:].decode(errors="replace")
+    def _ready_line(self):
+        text = self.log.read_bytes()[self._begin:].decode(errors="replace")
         if self.process.poll() is not None and " server: ready " not in text:
             raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{text}")
         return next((line for line in text.splitlines() if " server: ready " in line), None)

@@ -21,7 +21,7 @@ class LocalDocker(crash_cases.Driver):
 
     def environment(self, broken):
         image = self.engine.image(FAIL_AT="loading_model") if broken else self.image
-        return {**self.engine.environment(), "IMAGE_COSMOS_RL": image, "IMAGE_COSMOS_PREDICT2_5": image}
+        return {**self.engine.environment(), "IMAGE_COSMOS_RL": image, "IMAGE_COSMOS_PREDICT2_5": self.image}
 
     def beside(self):
         return LocalDocker(self.engine, self.image, f"{self.network}-beside")
