@@ -38,10 +38,12 @@ class HealthStream : public grpc::ServerWriteReactor<hpb::HealthCheckResponse>,
                      public DrainListener,
                      public std::enable_shared_from_this<HealthStream> {
  public:
-  static grpc::ServerWriteReactor<hpb::HealthCheckResponse>* Begin(readiness::Hub& hub,
-                                                                   ServerDrain& drain,
-                                                                   const std::string& name) {
-    const auto stream = std::make_shared<HealthStream>();
+  explicit HealthStream(const grpc::CallbackServerContext& context) : DrainListener(context) {}
+
+  static grpc::ServerWriteReactor<hpb::HealthCheckResponse>* Begin(
+      readiness::Hub& hub, ServerDrain& drain, const grpc::CallbackServerContext& context,
+      const std::string& name) {
+    const auto stream = std::make_shared<HealthStream>(context);
     stream->self_ = stream;
     if (IsServerName(name)) {
       stream->Set(hpb::HealthCheckResponse::SERVING);
@@ -83,6 +85,7 @@ class HealthStream : public grpc::ServerWriteReactor<hpb::HealthCheckResponse>,
   }
 
   void OnDone() override {
+    CallEnded();
     std::shared_ptr<readiness::Subscription> subscription;
     {
       base::MutexLock lock(mutex_);
@@ -183,8 +186,8 @@ grpc::ServerUnaryReactor* Health::Check(grpc::CallbackServerContext* context,
 }
 
 grpc::ServerWriteReactor<hpb::HealthCheckResponse>* Health::Watch(
-    grpc::CallbackServerContext* /*context*/, const hpb::HealthCheckRequest* request) {
-  return HealthStream::Begin(hub_, drain_, request->service());
+    grpc::CallbackServerContext* context, const hpb::HealthCheckRequest* request) {
+  return HealthStream::Begin(hub_, drain_, *context, request->service());
 }
 
 }  // namespace tao::api

@@ -106,8 +106,8 @@ absl::Status InferenceApi::DoResolve(const pb::ResolveRequest& request,
 }
 
 grpc::ServerWriteReactor<pb::ReadinessEvent>* InferenceApi::WatchReadiness(
-    grpc::CallbackServerContext* /*context*/, const pb::WatchReadinessRequest* request) {
-  return ReadinessStream::Begin(dependencies_, gateway_base_url_, drain_, *request);
+    grpc::CallbackServerContext* context, const pb::WatchReadinessRequest* request) {
+  return ReadinessStream::Begin(dependencies_, gateway_base_url_, drain_, *context, *request);
 }
 
 grpc::ServerUnaryReactor* InferenceApi::Infer(grpc::CallbackServerContext* context,
@@ -122,8 +122,8 @@ grpc::ServerWriteReactor<pb::StreamInferResponse>* InferenceApi::StreamInfer(
 }
 
 grpc::ServerWriteReactor<pb::LogChunk>* InferenceApi::StreamLogs(
-    grpc::CallbackServerContext* /*context*/, const pb::StreamLogsRequest* request) {
-  return log_streams_.Begin(*dependencies_.lifecycle, drain_, *request);
+    grpc::CallbackServerContext* context, const pb::StreamLogsRequest* request) {
+  return log_streams_.Begin(*dependencies_.lifecycle, drain_, *context, *request);
 }
 
 }  // namespace tao::api

@@ -6,8 +6,11 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
+#include "server/base/mutex.h"
 #include "server/base/strings.h"
 
 namespace tao::api {
@@ -16,6 +19,9 @@ namespace {
 // A client that follows a stream for hours must be allowed to ask whether the connection lives;
 // gRPC's default (one ping in 5 minutes) would cut it off for "too many pings".
 constexpr int kMinPingIntervalMs = 10'000;
+
+// How long a stream that is told of the drain may take to end.
+constexpr absl::Duration kLastWords = absl::Seconds(1);
 
 }  // namespace
 
@@ -52,7 +58,23 @@ ApiServer::~ApiServer() { Shutdown(absl::Now()); }
 
 void ApiServer::Shutdown(absl::Time deadline) {
   BeginDrain();
-  if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(deadline));
+  if (server_ == nullptr) return;
+  base::Mutex mutex;
+  base::CondVar changed;
+  bool over = false;
+  std::thread last_words([&] {
+    const absl::Time limit = std::min(deadline, absl::Now() + kLastWords);
+    base::MutexLock lock(mutex);
+    while (!over && absl::Now() < limit) changed.WaitWithTimeout(mutex, limit - absl::Now());
+    if (!over) drain_.CancelRest();
+  });
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  {
+    base::MutexLock lock(mutex);
+    over = true;
+    changed.SignalAll();
+  }
+  last_words.join();
 }
 
 }  // namespace tao::api

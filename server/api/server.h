@@ -44,7 +44,8 @@ class ApiServer {
   void BeginDrain() { drain_.Begin(); }
 
   // BeginDrain, and new calls are refused; others go on until `deadline`, then they are cancelled.
-  // Blocks until all is over. A second call does nothing.
+  // A stream whose client does not read is cancelled earlier. Blocks until all is over. A second
+  // call does nothing.
   void Shutdown(absl::Time deadline);
 
  private:

@@ -5,17 +5,25 @@
 
 namespace tao::api {
 
+void DrainListener::CancelCall() {
+  base::MutexLock lock(context_mutex_);
+  if (context_ != nullptr) context_->TryCancel();
+}
+
+void DrainListener::CallEnded() {
+  base::MutexLock lock(context_mutex_);
+  context_ = nullptr;
+}
+
 void ServerDrain::Add(const std::shared_ptr<DrainListener>& listener) {
   {
     base::MutexLock lock(mutex_);
-    if (!begun()) {
-      if (listeners_.size() >= sweep_at_) {
-        std::erase_if(listeners_, [](const auto& each) { return each.expired(); });
-        sweep_at_ = std::max<size_t>(64, 2 * listeners_.size());
-      }
-      listeners_.push_back(listener);
-      return;
+    if (listeners_.size() >= sweep_at_) {
+      std::erase_if(listeners_, [](const auto& each) { return each.expired(); });
+      sweep_at_ = std::max<size_t>(64, 2 * listeners_.size());
     }
+    listeners_.push_back(listener);
+    if (!begun()) return;
   }
   listener->OnServerDrain();
 }
@@ -24,11 +32,22 @@ void ServerDrain::Begin() {
   std::vector<std::weak_ptr<DrainListener>> listeners;
   {
     base::MutexLock lock(mutex_);
-    begun_.store(true, std::memory_order_release);
-    listeners.swap(listeners_);
+    if (begun_.exchange(true)) return;
+    listeners = listeners_;
   }
   for (const std::weak_ptr<DrainListener>& each : listeners) {
     if (const std::shared_ptr<DrainListener> listener = each.lock()) listener->OnServerDrain();
+  }
+}
+
+void ServerDrain::CancelRest() {
+  std::vector<std::weak_ptr<DrainListener>> listeners;
+  {
+    base::MutexLock lock(mutex_);
+    listeners = listeners_;
+  }
+  for (const std::weak_ptr<DrainListener>& each : listeners) {
+    if (const std::shared_ptr<DrainListener> listener = each.lock()) listener->CancelCall();
   }
 }
 

@@ -2,6 +2,8 @@
 
 // Tells the streams that have no end of their own that the server ends. Thread-safe.
 
+#include <grpcpp/server_context.h>
+
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -13,9 +15,23 @@ namespace tao::api {
 // A stream that ends, or says something, when the server drains.
 class DrainListener {
  public:
+  explicit DrainListener(const grpc::CallbackServerContext& context) : context_(&context) {}
   virtual ~DrainListener() = default;
+
   // Once, from any thread; must not block.
   virtual void OnServerDrain() = 0;
+
+  // Cancels the call, unless it has ended. Not from a thread of gRPC: on others nothing is called
+  // back before this returns.
+  void CancelCall();
+
+ protected:
+  // From OnDone, after which gRPC's context is gone.
+  void CallEnded();
+
+ private:
+  base::Mutex context_mutex_;
+  const grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(context_mutex_);
 };
 
 class ServerDrain {
@@ -24,6 +40,9 @@ class ServerDrain {
   void Add(const std::shared_ptr<DrainListener>& listener);
   // A second call does nothing.
   void Begin();
+  // Cancels the calls that were told and have not ended: a client that does not read cannot be told
+  // of an end.
+  void CancelRest();
   bool begun() const { return begun_.load(std::memory_order_acquire); }
 
  private:

@@ -11,8 +11,8 @@
 
 namespace tao::api {
 
-std::shared_ptr<LogStream> LogStream::Create() {
-  auto stream = std::make_shared<LogStream>();
+std::shared_ptr<LogStream> LogStream::Create(const grpc::CallbackServerContext& context) {
+  auto stream = std::shared_ptr<LogStream>(new LogStream(context));
   stream->self_ = stream;
   return stream;
 }
@@ -104,14 +104,15 @@ void LogStream::OnServerDrain() {
 }
 
 void LogStream::OnDone() {
+  CallEnded();
   Interrupt();  // the thread has nobody to read for any more
   const std::shared_ptr<LogStream> last = std::move(self_);
 }
 
-grpc::ServerWriteReactor<pb::LogChunk>* LogStreams::Begin(lifecycle::Lifecycle& lifecycle,
-                                                          ServerDrain& drain,
-                                                          const pb::StreamLogsRequest& request) {
-  const std::shared_ptr<LogStream> stream = LogStream::Create();
+grpc::ServerWriteReactor<pb::LogChunk>* LogStreams::Begin(
+    lifecycle::Lifecycle& lifecycle, ServerDrain& drain, const grpc::CallbackServerContext& context,
+    const pb::StreamLogsRequest& request) {
+  const std::shared_ptr<LogStream> stream = LogStream::Create(context);
   platforms::LogOptions options;
   options.follow = request.follow();
   if (request.has_tail_lines()) options.tail_lines = request.tail_lines();

@@ -37,7 +37,7 @@ class LogStream : public grpc::ServerWriteReactor<pb::LogChunk>,
                   public std::enable_shared_from_this<LogStream> {
  public:
   // Keeps itself alive until OnDone.
-  static std::shared_ptr<LogStream> Create();
+  static std::shared_ptr<LogStream> Create(const grpc::CallbackServerContext& context);
 
   // Reads until the end; blocks. Once, on a thread that may; or End instead.
   void Run(lifecycle::Lifecycle& lifecycle, const std::string& job_id,
@@ -52,6 +52,7 @@ class LogStream : public grpc::ServerWriteReactor<pb::LogChunk>,
   void OnServerDrain() override;
 
  private:
+  explicit LogStream(const grpc::CallbackServerContext& context) : DrainListener(context) {}
   void Pump();
   // Ends the reading, and what it waits for.
   void Interrupt();
@@ -75,6 +76,7 @@ class LogStreams {
 
   // The stream frees itself.
   grpc::ServerWriteReactor<pb::LogChunk>* Begin(lifecycle::Lifecycle& lifecycle, ServerDrain& drain,
+                                                const grpc::CallbackServerContext& context,
                                                 const pb::StreamLogsRequest& request);
 
  private:

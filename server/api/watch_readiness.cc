@@ -30,9 +30,9 @@ bool IsLastEvent(const registry::ServiceRecord& record, bool until_ready) {
 
 grpc::ServerWriteReactor<pb::ReadinessEvent>* ReadinessStream::Begin(
     const ApiDependencies& dependencies, const std::string& gateway_base_url, ServerDrain& drain,
-    const pb::WatchReadinessRequest& request) {
+    const grpc::CallbackServerContext& context, const pb::WatchReadinessRequest& request) {
   std::shared_ptr<ReadinessStream> stream(
-      new ReadinessStream(gateway_base_url, request.until_ready()));
+      new ReadinessStream(gateway_base_url, request.until_ready(), context));
   stream->self_ = stream;
   stream->Subscribe(dependencies, request.job_id());
   drain.Add(stream);
@@ -118,6 +118,7 @@ void ReadinessStream::OnServerDrain() {
 }
 
 void ReadinessStream::OnDone() {
+  CallEnded();
   std::shared_ptr<readiness::Subscription> subscription;
   {
     base::MutexLock lock(mutex_);

@@ -30,7 +30,7 @@ class ReadinessStream : public grpc::ServerWriteReactor<pb::ReadinessEvent>,
   // Frees itself.
   static grpc::ServerWriteReactor<pb::ReadinessEvent>* Begin(
       const ApiDependencies& dependencies, const std::string& gateway_base_url, ServerDrain& drain,
-      const pb::WatchReadinessRequest& request);
+      const grpc::CallbackServerContext& context, const pb::WatchReadinessRequest& request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -38,8 +38,9 @@ class ReadinessStream : public grpc::ServerWriteReactor<pb::ReadinessEvent>,
   void OnServerDrain() override;
 
  private:
-  ReadinessStream(const std::string& gateway_base_url, bool until_ready)
-      : gateway_base_url_(gateway_base_url), until_ready_(until_ready) {}
+  ReadinessStream(const std::string& gateway_base_url, bool until_ready,
+                  const grpc::CallbackServerContext& context)
+      : DrainListener(context), gateway_base_url_(gateway_base_url), until_ready_(until_ready) {}
 
   void Subscribe(const ApiDependencies& dependencies, const std::string& job_id);
   // Writes the newest state, or finishes, whichever is due and possible now.

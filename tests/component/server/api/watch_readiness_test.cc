@@ -248,5 +248,19 @@ TEST_F(WatchReadinessTest, OneThatDoesNotReadGetsTheFinalStateLater) {
   EXPECT_TRUE(slow().status.ok());
 }
 
+TEST_F(WatchReadinessTest, ShutdownEndsAllAndOneThatDoesNotReadDoesNotHoldItUp) {
+  BeginWatching();
+  ChangeMessages();
+  const absl::Time begun = absl::Now();
+  api_->Shutdown(begun + absl::Minutes(1));
+  EXPECT_LT(absl::Now() - begun, kTestLimit);
+  slow().Resume();
+  ASSERT_TRUE(board_.Wait([&] { return All(kWatchers, [](const Watcher& w) { return w.done; }); }));
+  for (int i = 0; i + 1 < kWatchers; ++i) {
+    EXPECT_EQ(watchers_[i]->status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  }
+  EXPECT_FALSE(slow().status.ok());
+}
+
 }  // namespace
 }  // namespace tao::api
