@@ -342,8 +342,10 @@ def test_32_starts_at_once(daemon):
             if not token:
                 break
         assert [service.job_id for service in pages] == [service.job_id for service in listed]
-        for service in ready:
-            assert json.loads(daemon.registry.read_text())[service.job_id]["host_url"] == service.host_url
+        # The file follows: 32 launches may still be on their way into it, one write each.
+        entries = harness.wait_for("32 entries in the registry file", lambda: (
+            found := json.loads(daemon.registry.read_text())) and set(job_ids) <= found.keys() and found)
+        assert all(entries[service.job_id]["host_url"] == service.host_url for service in ready)
         stopped = callers.map(lambda job_id: daemon.api.Stop(pb.StopRequest(job_id=job_id, wait=True),
                                                              timeout=harness.LIMIT).service.phase, job_ids)
         assert set(stopped) == {pb.PHASE_STOPPED}
