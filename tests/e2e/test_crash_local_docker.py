@@ -41,7 +41,9 @@ class LocalDocker(crash_cases.Driver):
     def clear(self, folder):
         for name in self.jobs(folder):
             self.engine.docker("rm", "-f", "-v", name, check=False)
-        self.engine.docker("network", "rm", self.network, check=False)
+        # By id: a name that several have cannot be removed.
+        for network in self.engine.docker("network", "ls", "-q", "--filter", f"name={self.network}").stdout.split():
+            self.engine.docker("network", "rm", network, check=False)
 
 
 @pytest.fixture(scope="session")
