@@ -99,6 +99,15 @@ class Engine:
         return {"containers": self.containers(), "networks": self.networks(), "volumes": self.volumes()}
 
 
+    def remove_leftovers(self, before):
+        """What a failed test left on our network, and the network."""
+        named = self.docker("network", "ls", "--quiet", "--filter", f"name=^{self.network}$").stdout.split()
+        for network in named:
+            for name in self.containers(f"network={network}") - before["containers"]:
+                self.docker("rm", "-f", "-v", name, check=False)
+            self.docker("network", "rm", network, check=False)
+
+
 class OwnEngine(Engine):
     """Debian's dockerd in `folder`. Containers outlive it (--live-restore), as on careful hosts, so that `kill`
     and `start` are an engine that went away and came back."""
