@@ -65,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       try {
         chunk = nlohmann::json::parse(event);
       } catch (const nlohmann::json::out_of_range&) {
+        error = error || event.starts_with("{\"error\":");
         continue;
       } catch (const nlohmann::json::exception&) {
       }
