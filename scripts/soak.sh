@@ -60,7 +60,9 @@ fuzz() {
     -dict=tests/fuzz/json.dict -artifact_prefix="$results/$1-" "$results/$1-found" "tests/fuzz/corpus/${1#fuzz_}"
 }
 
-cmake --preset release > /dev/null && cmake --build --preset release -j2 || exit 1
+cmake --preset release > /dev/null &&
+  cmake --build --preset release -j2 --target tao-inference-server tao-inference tao-process-parent \
+    reference-backend || exit 1
 for platform in "${platforms[@]}"; do
   [ "$rounds" -eq 0 ] || part "crash-$platform" soak crash --platform "$platform" --rounds "$rounds"
 done
