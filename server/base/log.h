@@ -1,8 +1,8 @@
 #pragma once
 
-// The process's log: one line an event, to stderr, as text or as JSON lines. Known secrets are
-// redacted (secret.h). Thread-safe. A function that returns an absl::Status does not log it: the edge
-// that handles it does, once.
+// The process's log: one line an event, to stderr, as text or as JSON lines. Known secrets in
+// the fields are redacted (secret.h). Thread-safe. A function that returns an absl::Status does not
+// log it: the edge that handles it does, once.
 
 #include <initializer_list>
 #include <string>

@@ -3,11 +3,17 @@
 #include <absl/strings/str_format.h>
 #include <simdjson.h>
 
+#include "server/base/secret.h"
+
 namespace tao::base {
 
 std::string Quoted(std::string_view text, size_t max_bytes) {
+  // Before it is cut and escaped: what is left of a secret then is known to no redaction. More than
+  // any secret behind the cut is of no interest.
+  constexpr size_t kLongestSecret = size_t{64} << 10;
+  const std::string safe = Redact(std::string(text.substr(0, max_bytes + kLongestSecret)));
   std::string out = "\"";
-  for (const char c : text.substr(0, max_bytes)) {
+  for (const char c : std::string_view(safe).substr(0, max_bytes)) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       out += '\\';
@@ -19,7 +25,7 @@ std::string Quoted(std::string_view text, size_t max_bytes) {
     }
   }
   out += '"';
-  if (text.size() > max_bytes) out += absl::StrFormat("... (%d bytes)", text.size());
+  if (safe.size() > max_bytes) out += absl::StrFormat("... (%d bytes)", text.size());
   return out;
 }
 

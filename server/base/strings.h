@@ -16,7 +16,8 @@ inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), te
 inline std::string_view ToStd(absl::string_view text) { return {text.data(), text.size()}; }
 
 // `text` in double quotes for an error message or a log line: controls and bytes outside ASCII as
-// \xNN, quotes and backslashes escaped, cut after `max_bytes` bytes of input with "..." and the length.
+// \xNN, quotes and backslashes escaped, cut after `max_bytes` bytes of input with "..." and the
+// length. Known secrets are redacted (secret.h).
 std::string Quoted(std::string_view text, size_t max_bytes = 100);
 
 // Whether `text` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "server/base/strings.h"
+
 namespace tao::base {
 namespace {
 
@@ -49,6 +51,13 @@ TEST(RedactTest, LeavesShortValues) {
   EXPECT_EQ(Redact("seven77"), "seven77");
   const Secret shortest("eight888");
   EXPECT_EQ(Redact("eight888"), "***");
+}
+
+TEST(RedactTest, QuotedTextHasNoSecretHoweverItIsCutOrEscaped) {
+  const Secret secret("quoted \"value\" \\ with ü");
+  EXPECT_EQ(Quoted("key " + secret.Reveal()), "\"key ***\"");
+  EXPECT_EQ(Quoted("key " + secret.Reveal(), 8), "\"key ***\"");
+  EXPECT_EQ(Quoted("key " + secret.Reveal() + "!", 6), "\"key **\"... (29 bytes)");
 }
 
 // Of two keys of which one begins the other, the longer must not leave its tail.
