@@ -6,6 +6,7 @@
 
 #include "gateway/chat/json_writer.h"
 #include "server/base/errors.h"
+#include "server/base/secret.h"
 #include "server/base/strings.h"
 
 namespace tao::chat {
@@ -45,7 +46,8 @@ std::string ErrorBody(const absl::Status& status) {
   if (param.empty() && !details.violations.empty()) param = details.violations.front().field;
 
   std::string out = "{\"error\":{";
-  AppendJsonMember(out, "message", base::ToStd(status.message()));
+  // It may quote what the request said.
+  AppendJsonMember(out, "message", base::Redact(std::string(base::ToStd(status.message()))));
   AppendJsonMember(out, "type", type);
   AppendNullable(out, "param", param);
   AppendNullable(out, "code", token.has_value() ? base::RuleOf(*token).name : "");
