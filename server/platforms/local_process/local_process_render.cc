@@ -55,11 +55,7 @@ io::SubprocessOptions RenderParent(const launch::LaunchPlan& plan,
                   "--port",
                   std::to_string(context.port),
                   "--max-log-bytes",
-                  std::to_string(context.max_log_bytes),
-                  "--",
-                  "/bin/bash",
-                  "-c",
-                  plan.inner_command.Render(context.port)};
+                  std::to_string(context.max_log_bytes)};
   options.inherit_env = false;
   options.env = {plan.env.begin(), plan.env.end()};
   options.env["PATH"] = context.path;
@@ -69,8 +65,12 @@ io::SubprocessOptions RenderParent(const launch::LaunchPlan& plan,
   }
   for (const std::string& name : plan.secret_names) {
     const std::optional<std::string> value = context.environment(name);
-    if (value.has_value()) options.secret_env.emplace(name, base::Secret(*value));
+    if (!value.has_value()) continue;
+    options.secret_env.emplace(name, base::Secret(*value));
+    options.argv.insert(options.argv.end(), {"--secret", name});
   }
+  options.argv.insert(options.argv.end(),
+                      {"--", "/bin/bash", "-c", plan.inner_command.Render(context.port)});
   if (!context.gpu_ids.empty()) {
     std::string ids;
     for (const std::string& id : context.gpu_ids) ids += (ids.empty() ? "" : ",") + id;

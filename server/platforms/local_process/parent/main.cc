@@ -2,7 +2,9 @@
 // started it. See protocol.h for what it leaves in the job's folder.
 //
 //   tao-process-parent --folder DIR --job-id ID --daemon-id ID --port N [--grace-ms N]
-//                      [--max-log-bytes N] -- COMMAND [ARGUMENT ...]
+//                      [--max-log-bytes N] [--secret NAME]... -- COMMAND [ARGUMENT ...]
+//
+// --secret names a variable of the environment whose value is taken out of what the command prints.
 //
 // The program that is called (the starter) forks the parent, which leaves for a session of its own,
 // and waits for its word: the exit code is a StarterExit. If the starter dies before it has the

@@ -34,6 +34,10 @@ bool SetOption(std::string_view name, std::string_view value, Options& options) 
     options.daemon_id = value;
     return IsId(value);
   }
+  if (name == "--secret") {
+    options.secret_names.emplace_back(value);
+    return !value.empty();
+  }
   if (name == "--port") {
     if (!ParseNumber(value, 1, 65535, number)) return false;
     options.port = static_cast<int>(number);

@@ -16,6 +16,7 @@ struct Options {
   int port = 0;           // --port, 1 to 65535
   int grace_ms = 20'000;  // --grace-ms: between SIGTERM and SIGKILL
   int64_t max_log_bytes = int64_t{32} << 20;  // --max-log-bytes, of each of the two files
+  std::vector<std::string> secret_names;      // --secret NAME, of the environment; repeatable
   std::vector<std::string> command;           // after "--"; the first is the path of a program
 };
 

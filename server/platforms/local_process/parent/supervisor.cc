@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <vector>
@@ -50,10 +51,21 @@ std::string Failure(const std::string& what) { return what + ": " + std::strerro
   _exit(127);
 }
 
+std::vector<std::string> ValuesOf(const std::vector<std::string>& names) {
+  std::vector<std::string> values;
+  for (const std::string& name : names) {
+    if (const char* const value = getenv(name.c_str())) values.emplace_back(value);
+  }
+  return values;
+}
+
 }  // namespace
 
 Supervisor::Supervisor(const Options& options, const JobFolder& folder)
-    : options_(options), folder_(folder), log_(folder.fd(), options.max_log_bytes) {}
+    : options_(options),
+      folder_(folder),
+      log_(folder.fd(), options.max_log_bytes),
+      secrets_(ValuesOf(options.secret_names)) {}
 
 Supervisor::~Supervisor() {
   if (signal_fd_ >= 0) close(signal_fd_);
@@ -124,6 +136,7 @@ void Supervisor::Run() {
     if (stage_ == Stage::kKilling) KillAll();
   }
   if (output_fd_ >= 0) OnOutput();
+  log_.Append(secrets_.TakeRest());
   int status = 0;
   while (waitpid(child_, &status, 0) < 0 && errno == EINTR) {
   }
@@ -147,7 +160,7 @@ void Supervisor::OnOutput() {
   for (int i = 0; i < 2 && output_fd_ >= 0; ++i) {
     const ssize_t got = read(output_fd_, buffer, sizeof(buffer));
     if (got > 0) {
-      log_.Append({buffer, static_cast<size_t>(got)});
+      log_.Append(secrets_.Add({buffer, static_cast<size_t>(got)}));
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
       close(output_fd_);
       output_fd_ = -1;

@@ -10,6 +10,7 @@
 #include "server/platforms/local_process/parent/job_folder.h"
 #include "server/platforms/local_process/parent/log_file.h"
 #include "server/platforms/local_process/parent/options.h"
+#include "server/platforms/local_process/parent/secret_filter.h"
 
 namespace tao::process_parent {
 
@@ -46,6 +47,7 @@ class Supervisor {
   const Options& options_;
   const JobFolder& folder_;
   LogFile log_;
+  SecretFilter secrets_;
   int signal_fd_ = -1;
   int output_fd_ = -1;  // -1: the command and all that it started closed it
   pid_t child_ =

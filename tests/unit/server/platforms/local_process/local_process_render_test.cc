@@ -33,12 +33,13 @@ LocalProcessContext Context() {
           }};
 }
 
-TEST(RenderParentTest, ThePortIsInTheCommandAndNoSecretIsInAnArgument) {
+TEST(RenderParentTest, ThePortIsInTheCommandAndOfSecretsTheNameAlone) {
   const io::SubprocessOptions options = RenderParent(Plan(), Context());
   EXPECT_THAT(options.argv,
               ElementsAre("/opt/tao-process-parent", "--folder", "/state/jobs/job-1", "--job-id",
                           "job-1", "--daemon-id", "daemon-1", "--port", "8081", "--max-log-bytes",
-                          "1000", "--", "/bin/bash", "-c", "umask 0 && serve --port 8081 'a b'"));
+                          "1000", "--secret", "HF_TOKEN", "--", "/bin/bash", "-c",
+                          "umask 0 && serve --port 8081 'a b'"));
 }
 
 TEST(RenderParentTest, TheEnvironmentIsThePlansAndThreeNames) {

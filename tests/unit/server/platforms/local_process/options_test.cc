@@ -13,15 +13,33 @@ std::optional<Options> Parse(const std::vector<const char*>& words, std::string&
 
 TEST(ParentOptionsTest, ReadsAllOfThem) {
   std::string error;
-  const auto options =
-      Parse({"--folder", "/jobs/j", "--job-id", "j-1", "--daemon-id", "d-1", "--port", "8081",
-             "--grace-ms", "5", "--max-log-bytes", "1000", "--", "/bin/bash", "-c", "--port 0"},
-            error);
+  const auto options = Parse({"--folder",
+                              "/jobs/j",
+                              "--job-id",
+                              "j-1",
+                              "--daemon-id",
+                              "d-1",
+                              "--port",
+                              "8081",
+                              "--grace-ms",
+                              "5",
+                              "--max-log-bytes",
+                              "1000",
+                              "--secret",
+                              "A",
+                              "--secret",
+                              "B",
+                              "--",
+                              "/bin/bash",
+                              "-c",
+                              "--port 0"},
+                             error);
   ASSERT_TRUE(options.has_value()) << error;
   EXPECT_EQ(options->folder, "/jobs/j");
   EXPECT_EQ(options->port, 8081);
   EXPECT_EQ(options->grace_ms, 5);
   EXPECT_EQ(options->max_log_bytes, 1000);
+  EXPECT_EQ(options->secret_names, (std::vector<std::string>{"A", "B"}));
   EXPECT_EQ(options->command, (std::vector<std::string>{"/bin/bash", "-c", "--port 0"}));
 }
 
