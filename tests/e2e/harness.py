@@ -121,14 +121,17 @@ class Daemon:
 
     def wait_ready(self):
         ready = wait_for("the daemon's ready line", self._ready_line)
-        self.grpc = re.search(r"grpc=(\S+)", ready).group(1)
-        self.gateway = re.search(r"gateway=(\S+)", ready).group(1)
+        self.grpc = re.search(r'grpc"?[=:]"?([^\s"]+)', ready).group(1)
+        self.gateway = re.search(r'gateway"?[=:]"?([^\s"]+)', ready).group(1)
 
     def _ready_line(self):
         text = self.log.read_bytes()[self._begin:].decode(errors="replace")
-        if self.process.poll() is not None and " server: ready " not in text:
+        # In both formats of the log.
+        ready = next((line for line in text.splitlines()
+                      if " server: ready " in line or '"component":"server","message":"ready"' in line), None)
+        if self.process.poll() is not None and ready is None:
             raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{text}")
-        return next((line for line in text.splitlines() if " server: ready " in line), None)
+        return ready
 
     def cli(self, *arguments, check=True, stdin=subprocess.DEVNULL, env=None):
         done = subprocess.run([BIN / "tao-inference", "--server", self.grpc, *arguments], stdin=stdin,
