@@ -119,9 +119,10 @@ class JsonToSse::Translator : public base::BodySink {
   Place place_ = Place::kOutside;
   std::string member_;  // the name whose value is next, in an object that concerns us
   ValueCopy copy_;
-  bool in_text_ = false;  // inside a string of the message, which is streamed
-  std::string text_;      // of it, for the next chunk: at most kSseChunkBytes
-  std::string prefix_;    // of every chunk, up to its choices; empty before them
+  bool in_text_ = false;    // inside a string of the message, which is streamed
+  std::string text_;        // of it, for the next chunk: at most kSseChunkBytes
+  bool text_said_ = false;  // a chunk has the member already: an empty text is said once too
+  std::string prefix_;      // of every chunk, up to its choices; empty before them
   bool choices_seen_ = false;
   int choice_count_ = 0;
   Choice choice_;
@@ -188,7 +189,7 @@ absl::Status JsonToSse::Translator::OnStringPiece(std::string_view piece, bool l
     }
     AppendText(piece);
     in_text_ = !last;
-    if (last && !text_.empty()) EmitText();
+    if (last && (!text_.empty() || !text_said_)) EmitText();
     return absl::OkStatus();
   }
   return Copy([&](ValueCopy& copy) { return copy.OnStringPiece(piece, last); });
@@ -303,6 +304,7 @@ absl::Status JsonToSse::Translator::BeginText() {
   if (content && std::exchange(choice_.has_content, true)) {
     return BadAnswer("gives the \"content\" of a message twice");
   }
+  text_said_ = content && !choice_.begun;  // the role chunk says an empty one
   BeginDeltas(content ? "{\"role\":\"assistant\",\"content\":\"\"}" : "{\"role\":\"assistant\"}");
   text_.clear();
   return absl::OkStatus();
@@ -326,6 +328,7 @@ void JsonToSse::Translator::AppendText(std::string_view piece) {
 
 void JsonToSse::Translator::EmitText() {
   EmitChunk("{" + Quote(member_) + ":\"" + text_ + "\"}", "", "null");
+  text_said_ = true;
   text_.clear();
 }
 

@@ -438,6 +438,22 @@ std::string RandomText(std::mt19937& random) {
   return raw;
 }
 
+TEST(JsonToSseTest, AnEmptyTextIsSaidWhereverItStands) {
+  for (const char* const message :
+       {R"({"content":"","reasoning":"r"})", R"({"reasoning":"r","content":""})",
+        R"({"reasoning":"","content":"c"})", R"({"content":""})"}) {
+    const Converted converted =
+        Convert(std::string(R"({"choices":[{"message":)") + message + "}]}");
+    ASSERT_TRUE(converted.status.ok()) << converted.status;
+    const json want = json::parse(message);
+    const Received got = Receive(converted.stream);
+    for (const auto& [name, text] : want.items()) {
+      ASSERT_TRUE(got.messages.at(0).contains(name)) << message;
+      EXPECT_EQ(got.messages.at(0)[name], text) << message;
+    }
+  }
+}
+
 // Both ways to the same text: parse the answer whole, or put its stream together.
 TEST(JsonToSseTest, StreamSaysWhatTheAnswerSays) {
   const char* const given = std::getenv("TAO_TEST_SEED");
