@@ -2,8 +2,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include "server/base/shell_quote.h"
 #include "server/launch/python_json.h"
-#include "server/launch/shell_quote.h"
 
 namespace tao::launch {
 namespace {
@@ -82,7 +82,7 @@ std::vector<std::string> WordsOf(const CommandItem& item, const CommandInputs& i
 InnerCommand BuildInnerCommand(const CommandInputs& inputs) {
   std::vector<std::string> words;
   std::optional<size_t> port_word;
-  const auto add = [&words](std::string_view word) { words.push_back(ShellQuote(word)); };
+  const auto add = [&words](std::string_view word) { words.push_back(base::ShellQuote(word)); };
   for (const CommandItem& item : inputs.arch.command) {
     switch (item.kind) {
       case CommandItem::Kind::kLiteral:

@@ -5,6 +5,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,8 +23,8 @@ namespace tao::launch {
 class InnerCommand {
  public:
   InnerCommand() = default;
-  // `words` are quoted already (shell_quote.h) and joined by one space; word `port_word` is the
-  // port.
+  // `words` are quoted already (base/shell_quote.h) and joined by one space; word `port_word` is
+  // the port.
   InnerCommand(std::vector<std::string> words, std::optional<size_t> port_word);
 
   // Whether the port can be chosen. Without it the container serves 8080, alone on its host.
@@ -67,6 +68,8 @@ struct LaunchPlan {
   std::vector<std::string> secret_names;
   std::vector<Mount> mounts;  // the HF cache's among them
   GpuRequest gpus;
+  // As asked for; the platform's driver has checked them (Platform::CheckOptions).
+  std::map<std::string, std::string> platform_options;
   std::string shm_size = "16g";
 };
 

@@ -3,8 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "server/base/shell_quote.h"
 #include "server/launch/python_json.h"
-#include "server/launch/shell_quote.h"
 #include "tests/unit/server/launch/python_oracle.h"
 
 namespace tao::launch {
@@ -23,8 +23,8 @@ TEST(PythonPrintingTest, TextsPrintAsPythonPrintsThem) {
     inner.Add("inner", inputs[i]);
     object.Add("k", inputs[i]);
     object.Add(inputs[i], inner);
-    const std::string ours = object.Dump() + "\n" + ShellQuote(inputs[i]) + "\n" +
-                             ShellQuote(PythonJsonString(inputs[i]));
+    const std::string ours = object.Dump() + "\n" + base::ShellQuote(inputs[i]) + "\n" +
+                             base::ShellQuote(PythonJsonString(inputs[i]));
     // Python's dict has one member where the generated name is "k" itself.
     if (inputs[i] == "k") continue;
     ASSERT_EQ(ours, wanted[i]) << "input " << i << ": " << ToHex(inputs[i]);

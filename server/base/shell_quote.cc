@@ -1,8 +1,8 @@
-#include "server/launch/shell_quote.h"
+#include "server/base/shell_quote.h"
 
 #include <algorithm>
 
-namespace tao::launch {
+namespace tao::base {
 namespace {
 
 // shlex's own list: what no shell gives a meaning to.
@@ -27,4 +27,4 @@ std::string ShellQuote(std::string_view word) {
   return quoted + "'";
 }
 
-}  // namespace tao::launch
+}  // namespace tao::base
