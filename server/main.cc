@@ -137,8 +137,9 @@ absl::Status Server::OpenState() {
   ASSIGN_OR_RETURN(registry_, registry::Registry::Open(*state_));
   registry_file_ =
       std::make_unique<registry::RegistryFileSync>(config_.registry, *registry_, base::RealClock());
-  leases_ = std::make_unique<lifecycle::Leases>([this] { return registry_file_->ForeignPorts(); },
-                                                lifecycle::LockHostPort);
+  leases_ = std::make_unique<lifecycle::Leases>(
+      [this](const std::string& instance_id) { return registry_file_->ForeignPorts(instance_id); },
+      lifecycle::LockHostPort);
   leases_->Restore(registry_->List());
   return absl::OkStatus();
 }

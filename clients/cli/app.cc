@@ -1,5 +1,6 @@
 #include "clients/cli/app.h"
 
+#include <absl/strings/str_format.h>
 #include <CLI/CLI.hpp>
 
 #include <vector>
@@ -28,9 +29,10 @@ int Run(int argc, char** argv) {
   app.add_flag("--json", options.json, "Print the API's answer as JSON on stdout");
   app.footer(kFooter);
   app.require_subcommand(1);
-  app.fallthrough();  // --server and --json also after the command
-  const std::vector<Command> commands = {AddStart(app), AddList(app), AddWatch(app),
-                                         AddLogs(app),  AddStop(app), AddChat(app)};
+  app.fallthrough();   // --server and --json also after the command
+  app.allow_extras();  // of commands that pass them on (platform_flags.h); the others refuse them
+  const std::vector<Command> commands = {AddStart(app), AddList(app), AddWatch(app), AddLogs(app),
+                                         AddStop(app),  AddChat(app), AddCheck(app)};
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -39,6 +41,12 @@ int Run(int argc, char** argv) {
   }
   for (const Command& command : commands) {
     if (!command.parser->parsed()) continue;
+    if (const std::vector<std::string> words = app.remaining(/*recurse=*/true);
+        !words.empty() && !command.takes_unknown_flags) {
+      PrintErr(absl::StrFormat("tao-inference: %s is not known here; see tao-inference %s --help\n",
+                               words.front(), command.parser->get_name()));
+      return static_cast<int>(ExitCode::kUsage);
+    }
     Session session{.options = options, .stub = Connect(options.server), .interrupt = interrupt};
     return static_cast<int>(command.run(session));
   }

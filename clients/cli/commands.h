@@ -12,5 +12,6 @@ Command AddWatch(CLI::App& app);
 Command AddLogs(CLI::App& app);
 Command AddStop(CLI::App& app);
 Command AddChat(CLI::App& app);
+Command AddCheck(CLI::App& app);
 
 }  // namespace tao::cli

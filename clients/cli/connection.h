@@ -50,6 +50,7 @@ struct Session {
 struct Command {
   CLI::App* parser;
   std::function<ExitCode(Session&)> run;
+  bool takes_unknown_flags = false;  // passes them on (platform_flags.h)
 };
 
 // A stub for `server`. Connects at the first call; never through a proxy of the environment.

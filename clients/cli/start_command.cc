@@ -8,8 +8,10 @@
 
 #include "clients/cli/commands.h"
 #include "clients/cli/follow_readiness.h"
+#include "clients/cli/platform_flags.h"
 #include "clients/cli/seconds_option.h"
 #include "clients/cli/service_text.h"
+#include "clients/cli/settings.h"
 #include "clients/cli/status_report.h"
 
 namespace tao::cli {
@@ -17,63 +19,21 @@ namespace {
 
 struct StartOptions {
   pb::StartRequest request;
+  PlatformFlags platform;
   std::vector<std::string> mounts;
   std::vector<std::string> env;           // NAME=VALUE
   std::vector<std::string> arch_options;  // NAME=VALUE, or NAME for a flag without value
-  std::vector<std::string> gpu_ids;
   std::optional<double> idle_timeout_minutes;
-  std::string gpu_mode;
-  int32_t gpu_count = 0;
   std::string progress_timeout;
   std::string startup_timeout;
   bool keep_failed = false;
   bool detach = false;
 };
 
-// Refuses NAME=VALUE without a name; without `=` when a value is `required`. A value is not
-// repeated in the message: someone may have written a secret there.
-CLI::Validator IsSetting(bool required) {
-  return CLI::Validator(
-      [required](std::string& text) -> std::string {
-        const size_t equals = text.find('=');
-        if (equals == 0) return "there is no name before the =; write NAME=VALUE";
-        if (required && equals == std::string::npos) {
-          return "\"" + text +
-                 "\" has no value; write NAME=VALUE (secrets are set in the daemon's environment)";
-        }
-        return "";
-      },
-      required ? "NAME=VALUE" : "NAME[=VALUE]");
-}
-
-using Settings = google::protobuf::Map<std::string, std::string>;
-
-// Puts `items` into `settings`; the name that was given twice, if one was.
-std::optional<std::string> AddSettings(const std::vector<std::string>& items, Settings& settings) {
-  for (const std::string& item : items) {
-    const size_t equals = item.find('=');
-    const std::string name = item.substr(0, equals);
-    const std::string value = equals == std::string::npos ? "" : item.substr(equals + 1);
-    if (!settings.insert({name, value}).second) return name;
-  }
-  return std::nullopt;
-}
-
-const std::map<std::string, pb::GpuMode>& GpuModes() {
-  static const auto& modes = *new std::map<std::string, pb::GpuMode>{
-      {"auto", pb::GPU_MODE_AUTO},
-      {"device", pb::GPU_MODE_DEVICE},
-      {"tegra", pb::GPU_MODE_TEGRA},
-      {"none", pb::GPU_MODE_NONE},
-  };
-  return modes;
-}
-
 // False when something was given twice, which is said.
 bool FillRequest(const StartOptions& options, pb::StartRequest& request) {
   request = options.request;
   for (const std::string& mount : options.mounts) request.add_mounts(mount);
-  for (const std::string& id : options.gpu_ids) request.add_gpu_ids(id);
   std::string flag = "--env";
   std::optional<std::string> twice = AddSettings(options.env, *request.mutable_env());
   if (!twice.has_value()) {
@@ -84,11 +44,10 @@ bool FillRequest(const StartOptions& options, pb::StartRequest& request) {
     PrintErr(absl::StrFormat("tao-inference: %s %s is given twice; leave one\n", flag, *twice));
     return false;
   }
+  if (!FillPlatform(options.platform, request)) return false;
   if (options.idle_timeout_minutes.has_value()) {
     request.set_idle_timeout_minutes(*options.idle_timeout_minutes);
   }
-  if (!options.gpu_mode.empty()) request.set_gpu_mode(GpuModes().at(options.gpu_mode));
-  request.set_gpu_count(options.gpu_count);
   if (!options.progress_timeout.empty()) {
     *request.mutable_progress_timeout() = ToProtoDuration(options.progress_timeout);
   }
@@ -147,18 +106,6 @@ ExitCode Start(Session& session, const StartOptions& options) {
   return PrintStarted(session, seen ? followed.last : started, followed.code);
 }
 
-void AddGpuFlags(CLI::App& parser, StartOptions& options) {
-  std::vector<std::string> modes;
-  for (const auto& [name, mode] : GpuModes()) modes.push_back(name);
-  parser.add_option("--gpu-mode", options.gpu_mode, "auto, device, tegra or none")
-      ->check(CLI::IsMember(modes));
-  parser.add_option("--gpu-count", options.gpu_count, "GPUs wanted (default: 1)")
-      ->check(CLI::NonNegativeNumber);
-  parser.add_option("--gpu-id", options.gpu_ids, "Index or UUID of a GPU to use; repeatable")
-      ->take_all()
-      ->allow_extra_args(false);
-}
-
 void AddLimitFlags(CLI::App& parser, StartOptions& options) {
   parser.add_option("--idle-timeout", options.idle_timeout_minutes,
                     "Minutes without a request after which the service ends itself");
@@ -193,7 +140,6 @@ Command AddStart(CLI::App& app) {
   text("--model-path", request.mutable_model_path(),
        "hf_model://ORG/MODEL, or an absolute path inside the container")
       ->required();
-  text("--platform", request.mutable_platform(), "local-docker or local-process");
   text("--model-key", request.mutable_model_key(),
        "The registered key that some archs want for a hf_model:// path");
   several("--mount", options->mounts, "Host folder for the container, SRC:DST[:ro]; repeatable");
@@ -202,12 +148,13 @@ Command AddStart(CLI::App& app) {
       ->check(IsSetting(/*required=*/true));
   several("--arch-option", options->arch_options, "Optional flag of the arch's command; repeatable")
       ->check(IsSetting(/*required=*/false));
-  AddGpuFlags(*parser, *options);
+  AddPlatformFlags(*parser, options->platform);
   AddLimitFlags(*parser, *options);
   text("--request-id", request.mutable_request_id(),
        "Makes the start idempotent: the same id gives the same service");
   parser->add_flag("--detach", options->detach, "Return at once; follow with `watch`");
-  return {parser, [options](Session& session) { return Start(session, *options); }};
+  return {parser, [options](Session& session) { return Start(session, *options); },
+          /*takes_unknown_flags=*/true};
 }
 
 }  // namespace tao::cli

@@ -104,6 +104,7 @@ absl::StatusOr<launch::LaunchRequest> ToLaunchRequest(const pb::StartRequest& re
   launch.hf_cache = request.hf_cache();
   launch.env = {request.env().begin(), request.env().end()};
   launch.arch_options = {request.arch_options().begin(), request.arch_options().end()};
+  launch.platform_options = {request.platform_options().begin(), request.platform_options().end()};
   if (request.has_idle_timeout_minutes()) {
     launch.idle_timeout_minutes = request.idle_timeout_minutes();
   }
@@ -114,6 +115,16 @@ absl::StatusOr<launch::LaunchRequest> ToLaunchRequest(const pb::StartRequest& re
   launch.startup_timeout = Unchecked(request.startup_timeout());
   launch.keep_failed = request.keep_failed();
   return launch;
+}
+
+absl::StatusOr<launch::LaunchRequest> ToLaunchRequest(const pb::CheckPlatformRequest& request) {
+  pb::StartRequest start;
+  start.set_platform(request.platform());
+  *start.mutable_platform_options() = request.platform_options();
+  start.set_gpu_mode(request.gpu_mode());
+  start.set_gpu_count(request.gpu_count());
+  *start.mutable_gpu_ids() = request.gpu_ids();
+  return ToLaunchRequest(start);
 }
 
 routing::Selector ToSelector(const pb::Selector& selector) {

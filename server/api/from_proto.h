@@ -15,6 +15,8 @@ namespace pb = ::tao::inference::v1;
 
 // InvalidArgument with every wrong field at once.
 absl::StatusOr<launch::LaunchRequest> ToLaunchRequest(const pb::StartRequest& request);
+// The part of a start that a check is about: platform, its options, GPUs.
+absl::StatusOr<launch::LaunchRequest> ToLaunchRequest(const pb::CheckPlatformRequest& request);
 
 // Fields that are empty say nothing.
 routing::Selector ToSelector(const pb::Selector& selector);

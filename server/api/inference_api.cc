@@ -25,10 +25,11 @@ constexpr int kThreads = 8;
 constexpr size_t kMaxQueued = 256;
 
 absl::Status TooBusy() {
-  return base::TokenError(base::ErrorToken::kOverflow,
-                          absl::StrFormat("%d Start and Stop calls wait already; try again in a "
-                                          "moment",
-                                          kMaxQueued));
+  return base::TokenError(
+      base::ErrorToken::kOverflow,
+      absl::StrFormat("%d Start, Stop and CheckPlatform calls wait already; try again in a "
+                      "moment",
+                      kMaxQueued));
 }
 
 }  // namespace
@@ -124,6 +125,24 @@ grpc::ServerWriteReactor<pb::StreamInferResponse>* InferenceApi::StreamInfer(
 grpc::ServerWriteReactor<pb::LogChunk>* InferenceApi::StreamLogs(
     grpc::CallbackServerContext* context, const pb::StreamLogsRequest* request) {
   return log_streams_.Begin(*dependencies_.lifecycle, drain_, *context, *request);
+}
+
+grpc::ServerUnaryReactor* InferenceApi::CheckPlatform(grpc::CallbackServerContext* context,
+                                                      const pb::CheckPlatformRequest* request,
+                                                      pb::CheckPlatformResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  absl::StatusOr<launch::LaunchRequest> launch = ToLaunchRequest(*request);
+  if (!launch.ok()) {
+    reactor->Finish(ToGrpcStatus(launch.status()));
+    return reactor;
+  }
+  const bool posted = pool_.TryPost([this, reactor, response, launch = *std::move(launch)] {
+    const auto checked = dependencies_.lifecycle->CheckPlatform(launch);
+    if (checked.ok()) *response = ToProto(*checked);
+    reactor->Finish(ToGrpcStatus(checked.status()));
+  });
+  if (!posted) reactor->Finish(ToGrpcStatus(TooBusy()));
+  return reactor;
 }
 
 }  // namespace tao::api

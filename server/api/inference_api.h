@@ -42,6 +42,9 @@ class InferenceApi : public pb::InferenceService::CallbackService {
                                   pb::InferResponse* response) override;
   grpc::ServerWriteReactor<pb::StreamInferResponse>* StreamInfer(
       grpc::CallbackServerContext* context, const pb::InferRequest* request) override;
+  grpc::ServerUnaryReactor* CheckPlatform(grpc::CallbackServerContext* context,
+                                          const pb::CheckPlatformRequest* request,
+                                          pb::CheckPlatformResponse* response) override;
   grpc::ServerWriteReactor<pb::LogChunk>* StreamLogs(grpc::CallbackServerContext* context,
                                                      const pb::StreamLogsRequest* request) override;
 
@@ -52,7 +55,7 @@ class InferenceApi : public pb::InferenceService::CallbackService {
   const ApiDependencies& dependencies_;
   ServerDrain& drain_;
   LogStreams log_streams_;
-  base::WorkPool pool_;  // of Start and Stop
+  base::WorkPool pool_;  // of Start, Stop and CheckPlatform
 };
 
 }  // namespace tao::api

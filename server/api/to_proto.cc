@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "server/api/utf8.h"
+#include "server/base/secret.h"
+#include "server/platforms/preflight.h"
 
 namespace tao::api {
 namespace {
@@ -26,6 +28,21 @@ std::string GatewayUrl(std::string_view base, const std::string& job_id) {
   if (base.empty()) return "";
   while (base.ends_with('/')) base.remove_suffix(1);
   return std::string(base) + "/services/" + job_id + "/v1/chat/completions";
+}
+
+pb::CheckItem::Outcome ToProto(platforms::CheckItem::Outcome outcome) {
+  using Outcome = platforms::CheckItem::Outcome;
+  switch (outcome) {
+    case Outcome::kOk:
+      return pb::CheckItem::OUTCOME_OK;
+    case Outcome::kWarning:
+      return pb::CheckItem::OUTCOME_WARNING;
+    case Outcome::kMissing:
+      return pb::CheckItem::OUTCOME_MISSING;
+    case Outcome::kUnknown:
+      return pb::CheckItem::OUTCOME_UNKNOWN;
+  }
+  return pb::CheckItem::OUTCOME_UNSPECIFIED;
 }
 
 }  // namespace
@@ -86,7 +103,23 @@ pb::Service ToProto(const registry::ServiceRecord& record, const std::string& ga
     service.add_last_log_lines(ToValidUtf8(line));
   }
   service.set_foreign(record.foreign);
+  service.set_platform_job_id(ToValidUtf8(record.platform_job_id));
+  service.set_slurm_node(ToValidUtf8(record.slurm_node));
+  service.set_instance_id(ToValidUtf8(record.instance_id));
   return service;
+}
+
+pb::CheckPlatformResponse ToProto(const lifecycle::Lifecycle::PlatformCheck& check) {
+  pb::CheckPlatformResponse response;
+  response.set_platform(check.platform);
+  for (const platforms::CheckItem& item : check.items) {
+    pb::CheckItem& into = *response.add_items();
+    into.set_name(item.name);
+    into.set_outcome(ToProto(item.outcome));
+    into.set_message(ToValidUtf8(base::Redact(item.message)));
+  }
+  response.set_usable(platforms::ToStatus(check.items).ok());
+  return response;
 }
 
 }  // namespace tao::api

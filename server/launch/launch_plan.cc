@@ -161,6 +161,7 @@ absl::StatusOr<LaunchPlan> BuildLaunchPlan(const LaunchRequest& request,
   plan.secret_names = SecretsToPassOn(catalog, context.environment);
   plan.mounts = std::move(mounts.mounts);
   plan.gpus = std::move(gpus);
+  plan.platform_options = request.platform_options;
   return plan;
 }
 

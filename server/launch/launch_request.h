@@ -34,6 +34,8 @@ struct LaunchRequest {
   std::map<std::string, std::string> env;  // plain names of service.yaml only, never a secret
   // Optional flags of the arch's command, by their name in service.yaml (`option`), as text.
   std::map<std::string, std::string> arch_options;
+  // Options of the platform, by the names that its driver takes (slurm: partition, account, ...).
+  std::map<std::string, std::string> platform_options;
   std::optional<double> idle_timeout_minutes;
   GpuMode gpu_mode = GpuMode::kUnspecified;
   int gpu_count = 1;                 // when gpu_ids is empty

@@ -10,6 +10,7 @@
 #include "server/lifecycle/lifecycle.h"
 #include "server/lifecycle/request_codec.h"
 #include "server/lifecycle/start_operation.h"
+#include "server/platforms/preflight.h"
 
 namespace tao::lifecycle {
 namespace {
@@ -31,6 +32,25 @@ absl::Status FindingsWithoutPlatform(const Parts& parts, const launch::LaunchReq
                                   .default_gpu_mode = parts.config.default_gpu_mode,
                                   .environment = parts.environment})
       .status();
+}
+
+// What a start's findings say of the platform: a check has no arch and no model.
+absl::Status PlatformFindingOf(const absl::Status& findings) {
+  for (const base::FieldViolation& each : base::DetailsOf(findings).violations) {
+    if (each.field != "platform") continue;
+    return base::WithDetails(absl::InvalidArgumentError("platform " + each.description),
+                             {.violations = {each}});
+  }
+  return findings;
+}
+
+absl::StatusOr<platforms::Platform*> PlatformOf(const Parts& parts,
+                                                const launch::LaunchRequest& request) {
+  const std::string& name =
+      request.platform.empty() ? parts.config.default_platform : request.platform;
+  platforms::Platform* const platform = parts.PlatformNamed(name);
+  if (platform == nullptr) return FindingsWithoutPlatform(parts, request, name);
+  return platform;
 }
 
 std::string_view GpuModeName(launch::GpuMode mode) {
@@ -121,20 +141,32 @@ absl::StatusOr<ServiceRecord> Lifecycle::Start(const launch::LaunchRequest& requ
   return accepted;
 }
 
-absl::StatusOr<ServiceRecord> Lifecycle::AcceptStart(const launch::LaunchRequest& request) {
-  const std::string& name =
-      request.platform.empty() ? parts_.config.default_platform : request.platform;
-  platforms::Platform* const platform = parts_.PlatformNamed(name);
-  if (platform == nullptr) return FindingsWithoutPlatform(parts_, request, name);
+absl::StatusOr<Lifecycle::PlatformCheck> Lifecycle::CheckPlatform(
+    const launch::LaunchRequest& request) {
+  const absl::StatusOr<platforms::Platform*> found = PlatformOf(parts_, request);
+  if (!found.ok()) return PlatformFindingOf(found.status());
+  platforms::Platform* const platform = *found;
+  RETURN_IF_ERROR(platforms::CheckOptions(*platform, request.platform_options));
+  launch::GpuRequest gpus = {
+      .mode = request.gpu_mode, .count = request.gpu_count, .ids = request.gpu_ids};
+  if (gpus.mode == launch::GpuMode::kUnspecified) gpus.mode = parts_.config.default_gpu_mode;
+  return PlatformCheck{
+      .platform = std::string(platform->traits().name),
+      .items = platform->Check({.options = request.platform_options, .gpus = std::move(gpus)},
+                               parts_.config.preflight_timeout)};
+}
 
+absl::StatusOr<ServiceRecord> Lifecycle::AcceptStart(const launch::LaunchRequest& request) {
+  ASSIGN_OR_RETURN(platforms::Platform* const platform, PlatformOf(parts_, request));
+  RETURN_IF_ERROR(platforms::CheckOptions(*platform, request.platform_options));
   const std::string job_id = base::NewUuid();
   ASSIGN_OR_RETURN(const launch::LaunchPlan plan, PlanOf(parts_, request, job_id, *platform));
-  RETURN_IF_ERROR(platform->Preflight(plan, parts_.config.preflight_timeout));
+  RETURN_IF_ERROR(platforms::Preflight(*platform, plan, parts_.config.preflight_timeout));
   ASSIGN_OR_RETURN(const std::vector<std::string> gpus, platform->GpuIds(plan.gpus));
 
   ServiceRecord record = NewRecord(parts_, request, plan);
   LeaseGuard leases(*parts_.leases, job_id);
-  if (platform->traits().uses_host_port) {
+  if (platform->traits().host_port != platforms::HostPort::kNone) {
     ASSIGN_OR_RETURN(record.host_port,
                      parts_.leases->AcquirePort(job_id, PortWishOf(parts_, record), {}));
   }

@@ -13,7 +13,8 @@ JournalSession::JournalSession(Parts& parts, registry::Operation operation,
       gpu_ids_(record.gpu_ids),
       port_wish_(PortWishOf(parts, record)),
       cancel_(cancel),
-      host_port_(record.host_port) {}
+      host_port_(record.host_port),
+      instance_port_(record.instance_port) {}
 
 absl::Status JournalSession::BeginStep(registry::Step step) {
   if (operation_ == registry::Operation::kStart && cancel_.cancelled()) {
@@ -49,6 +50,48 @@ void JournalSession::ReportProgress(const registry::Progress& progress) {
         return true;
       },
       registry::Registry::Durability::kMemory));
+}
+
+void JournalSession::ReportPending(std::string_view reason, std::string_view message) {
+  const absl::Time now = parts_.clock->Now();
+  const auto apply = [&](registry::ServiceRecord& record) {
+    using routing::Phase;
+    if (record.phase != Phase::kLaunching && record.phase != Phase::kPending) return false;
+    const bool begins = record.phase == Phase::kLaunching;
+    if (!begins && record.reason == reason && record.message == message) return false;
+    if (begins) {
+      record.phase = Phase::kPending;
+      record.phase_since = now;
+      record.progress = {};
+    }
+    record.reason = std::string(reason);
+    record.message = std::string(message);
+    return true;
+  };
+  // Durable with the change of phase; a queue's position is told again by the next look.
+  static_cast<void>(parts_.registry->Update(job_id_, apply,
+                                            pending_ ? registry::Registry::Durability::kMemory
+                                                     : registry::Registry::Durability::kDurable));
+  pending_ = true;
+}
+
+absl::StatusOr<int> JournalSession::InstancePort(const std::string& instance_id, bool next) {
+  if (instance_port_ != 0 && !next) return instance_port_;
+  if (instance_port_ != 0) refused_instance_ports_.insert(instance_port_);
+  PortWish wish;
+  wish.instance_id = instance_id;
+  ASSIGN_OR_RETURN(const int port,
+                   parts_.leases->AcquirePort(job_id_, wish, refused_instance_ports_));
+  RETURN_IF_ERROR(parts_.registry
+                      ->Update(job_id_,
+                               [&](registry::ServiceRecord& record) {
+                                 record.instance_id = instance_id;
+                                 record.instance_port = port;
+                                 return true;
+                               })
+                      .status());
+  instance_port_ = port;
+  return port;
 }
 
 absl::StatusOr<int> JournalSession::NextPort() {

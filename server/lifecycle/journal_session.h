@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/base/cancel.h"
@@ -25,8 +26,10 @@ class JournalSession : public platforms::LaunchSession, public platforms::StopSe
   absl::Status EndStep(registry::Step step) override;
   absl::Status SaveDriverState(const std::map<std::string, std::string>& state) override;
   void ReportProgress(const registry::Progress& progress) override;
+  void ReportPending(std::string_view reason, std::string_view message) override;
   int host_port() const override { return host_port_; }
   absl::StatusOr<int> NextPort() override;
+  absl::StatusOr<int> InstancePort(const std::string& instance_id, bool next) override;
   const std::vector<std::string>& gpu_ids() const override { return gpu_ids_; }
   const base::CancelToken& cancel() const override { return cancel_; }
 
@@ -38,7 +41,11 @@ class JournalSession : public platforms::LaunchSession, public platforms::StopSe
   const PortWish port_wish_;
   const base::CancelToken& cancel_;
   int host_port_;
-  std::set<int> refused_ports_;  // the platform said that somebody else has them
+  int instance_port_;
+  bool pending_ = false;  // was reported by this session
+  // The platform said that somebody else has them.
+  std::set<int> refused_ports_;
+  std::set<int> refused_instance_ports_;
 };
 
 }  // namespace tao::lifecycle

@@ -13,8 +13,9 @@ namespace {
 absl::Status NoPort(const PortWish& wish, std::string_view holder) {
   if (wish.first != wish.last) {
     return absl::ResourceExhaustedError(absl::StrFormat(
-        "no port from %d to %d is free on this host; stop a service first (List shows them)",
-        wish.first, wish.last));
+        "no port from %d to %d is free on %s; stop a service first (List shows them)", wish.first,
+        wish.last,
+        wish.instance_id.empty() ? "this host" : "instance " + base::Quoted(wish.instance_id)));
   }
   return absl::ResourceExhaustedError(absl::StrFormat(
       "port %d is held by %s, and this network_arch can serve on no other without a network of its "
@@ -39,9 +40,13 @@ void Leases::Restore(const std::vector<registry::ServiceRecord>& records) {
     if (record.foreign) continue;
     if (record.host_port != 0) {
       // Ours, whoever has the lock meanwhile: the service is there.
-      ports_.emplace(record.host_port,
+      ports_.emplace(Port{"", record.host_port},
                      PortLease{.job_id = record.job_id,
                                .lock = lock_port_ ? lock_port_(record.host_port) : nullptr});
+    }
+    if (record.instance_port != 0) {
+      ports_.emplace(Port{record.instance_id, record.instance_port},
+                     PortLease{.job_id = record.job_id, .lock = nullptr});
     }
     for (const std::string& gpu : record.gpu_ids) gpus_.emplace(gpu, record.job_id);
   }
@@ -49,30 +54,32 @@ void Leases::Restore(const std::vector<registry::ServiceRecord>& records) {
 
 absl::StatusOr<int> Leases::AcquirePort(std::string_view job_id, const PortWish& wish,
                                         const std::set<int>& refused) {
-  const std::set<int> foreign = foreign_ports_ ? foreign_ports_() : std::set<int>();
+  const std::set<int> foreign = foreign_ports_ ? foreign_ports_(wish.instance_id) : std::set<int>();
   const base::MutexLock lock(mutex_);
   std::set<int> used = foreign;
   used.insert(refused.begin(), refused.end());
   std::optional<int> held;
   for (const auto& [port, lease] : ports_) {
+    if (port.instance_id != wish.instance_id) continue;
     if (lease.job_id == job_id) {
-      held = port;  // may be kept, if it is still the lowest
+      held = port.number;  // may be kept, if it is still the lowest
     } else {
-      used.insert(port);
+      used.insert(port.number);
     }
   }
+  const bool of_this_host = wish.instance_id.empty();
   while (const std::optional<int> port = LowestFreePort(wish, used)) {
     if (port == held) return *port;
     PortLease lease{.job_id = std::string(job_id), .lock = nullptr};
-    if (lock_port_ && (lease.lock = lock_port_(*port)) == nullptr) {
+    if (of_this_host && lock_port_ && (lease.lock = lock_port_(*port)) == nullptr) {
       used.insert(*port);  // a service of another daemon, which may not listen yet
       continue;
     }
-    if (held.has_value()) ports_.erase(*held);
-    ports_.emplace(*port, std::move(lease));
+    if (held.has_value()) ports_.erase(Port{wish.instance_id, *held});
+    ports_.emplace(Port{wish.instance_id, *port}, std::move(lease));
     return *port;
   }
-  const auto holder = ports_.find(wish.first);
+  const auto holder = ports_.find(Port{wish.instance_id, wish.first});
   return NoPort(wish,
                 holder != ports_.end() && holder->second.job_id != job_id
                     ? "service " + holder->second.job_id

@@ -1,11 +1,12 @@
 #pragma once
 
-// Who holds which port of this host, and which GPU. In memory; the records in the state directory
-// are what lasts, and Restore makes the leases again from them. A service has one port at most.
-// Thread-safe: many starts at once get different ports and GPUs.
+// Who holds which port of this host (or of an instance), and which GPU. In memory; the records in
+// the state directory are what lasts, and Restore makes the leases again from them. A service has
+// one port of each at most. Thread-safe: many starts at once get different ports and GPUs.
 
 #include <absl/status/statusor.h>
 
+#include <compare>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,10 +24,11 @@ namespace tao::lifecycle {
 
 class Leases {
  public:
-  // The ports of this host that entries of other tools hold (RegistryFileSync::ForeignPorts). Asked
-  // at each AcquirePort, without the leases' lock. May be null: none.
-  using ForeignPorts = std::function<std::set<int>()>;
-  // Keeps a port from the other daemons of this host for as long as the result lives; null: one of
+  // The ports of an instance (empty: of this host) that entries of other tools hold
+  // (RegistryFileSync::ForeignPorts). Asked at each AcquirePort, without the leases' lock. May be
+  // null: none.
+  using ForeignPorts = std::function<std::set<int>(const std::string& instance_id)>;
+  // Keeps a port of this host from its other daemons for as long as the result lives; null: one of
   // them has it (LockHostPort). May be null: there are none.
   using LockPort = std::function<std::shared_ptr<void>(int port)>;
   explicit Leases(ForeignPorts foreign_ports, LockPort lock_port = nullptr)
@@ -36,9 +38,9 @@ class Leases {
   void Restore(const std::vector<registry::ServiceRecord>& records);
 
   // The lowest port of `wish` that nobody holds and that is not in `refused` (the platform said
-  // that somebody else has it). It takes the place of the port that `job_id` held. On an error that
-  // one stays. ResourceExhausted: none is free; says who holds the port where there was only one to
-  // choose.
+  // that somebody else has it). It takes the place of the port that `job_id` held there. On an
+  // error that one stays. ResourceExhausted: none is free; says who holds the port where there was
+  // only one to choose.
   absl::StatusOr<int> AcquirePort(std::string_view job_id, const PortWish& wish,
                                   const std::set<int>& refused);
 
@@ -62,7 +64,12 @@ class Leases {
   const ForeignPorts foreign_ports_;
   const LockPort lock_port_;
   base::Mutex mutex_;
-  std::map<int, PortLease> ports_ ABSL_GUARDED_BY(mutex_);
+  struct Port {
+    std::string instance_id;  // empty: of this host
+    int number = 0;
+    auto operator<=>(const Port&) const = default;
+  };
+  std::map<Port, PortLease> ports_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> gpus_ ABSL_GUARDED_BY(mutex_);  // GPU id -> job_id
 };
 

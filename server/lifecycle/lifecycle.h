@@ -39,6 +39,15 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   // platforms' answers; long work goes on in the background. Call once, before the API listens.
   void Recover();
 
+  // What a start on a platform needs, each looked at; blocks for that (30 s at most). Of `request`
+  // the platform, its options and the GPUs count. InvalidArgument: no such platform, or an option
+  // that it does not take.
+  struct PlatformCheck {
+    std::string platform;
+    std::vector<platforms::CheckItem> items;
+  };
+  absl::StatusOr<PlatformCheck> CheckPlatform(const launch::LaunchRequest& request);
+
   // Checks, leases, journals; the launch goes on in the background. Blocks for the platform's
   // preflight (30 s at most). The same request_id and parameters give the same service.
   absl::StatusOr<registry::ServiceRecord> Start(const launch::LaunchRequest& request);

@@ -71,16 +71,19 @@ struct Parts {
 
 // The driver's view of a record.
 inline platforms::PlatformJob JobOf(const registry::ServiceRecord& record) {
-  return {
-      .job_id = record.job_id, .host_port = record.host_port, .driver_state = record.driver_state};
+  return {.job_id = record.job_id,
+          .host_port = record.host_port,
+          .instance_port = record.instance_port,
+          .driver_state = record.driver_state};
 }
 
 // Which ports of this host `record` may have.
 inline PortWish PortWishOf(const Parts& parts, const registry::ServiceRecord& record) {
   const platforms::Platform* const platform = parts.PlatformNamed(record.platform);
   const catalog::Arch* const arch = parts.catalog->FindArch(record.network_arch);
-  return PortWishFor(platform == nullptr || platform->traits().own_network,
-                     arch != nullptr && arch->has_port_flag());
+  return PortWishFor(
+      platform == nullptr || platform->traits().host_port != platforms::HostPort::kListened,
+      arch != nullptr && arch->has_port_flag());
 }
 
 }  // namespace tao::lifecycle

@@ -2,10 +2,10 @@
 
 namespace tao::lifecycle {
 
-PortWish PortWishFor(bool own_network, bool has_port_flag) {
-  if (own_network) return {.first = kFirstPort, .last = kLastPort};
-  if (has_port_flag) return {.first = kFirstPort + 1, .last = kLastPort};
-  return {.first = kFirstPort, .last = kFirstPort};
+PortWish PortWishFor(bool forwarded, bool has_port_flag) {
+  if (forwarded) return {.instance_id = "", .first = kFirstPort, .last = kLastPort};
+  if (has_port_flag) return {.instance_id = "", .first = kFirstPort + 1, .last = kLastPort};
+  return {.instance_id = "", .first = kFirstPort, .last = kFirstPort};
 }
 
 std::optional<int> LowestFreePort(const PortWish& wish, const std::set<int>& used) {

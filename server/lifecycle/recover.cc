@@ -53,7 +53,11 @@ void Lifecycle::Recover() {
       case RecoveryAction::kNothing:
         break;
       case RecoveryAction::kAdopt:
-        break;  // leased, probed and published as every live record is
+        // Leased, probed and published as every live record is.
+        if (platforms::Platform* const platform = parts_.PlatformNamed(record.platform)) {
+          platform->Adopt(JobOf(record));
+        }
+        break;
       case RecoveryAction::kResumeStart:
         PostStart(record.job_id);
         break;

@@ -28,6 +28,8 @@ std::string EncodeLaunchRequest(const launch::LaunchRequest& request) {
       {"startup_timeout_seconds", Seconds(request.startup_timeout)},
       {"keep_failed", request.keep_failed},
   };
+  // Left out when there are none, as the fingerprints of versions before it have none.
+  if (!request.platform_options.empty()) json["platform_options"] = request.platform_options;
   if (request.idle_timeout_minutes.has_value()) {
     json["idle_timeout_minutes"] = *request.idle_timeout_minutes;
   }
@@ -52,6 +54,9 @@ absl::StatusOr<launch::LaunchRequest> DecodeLaunchRequest(std::string_view text)
     request.progress_timeout = absl::Seconds(json.at("progress_timeout_seconds").get<double>());
     request.startup_timeout = absl::Seconds(json.at("startup_timeout_seconds").get<double>());
     json.at("keep_failed").get_to(request.keep_failed);
+    if (json.contains("platform_options")) {
+      json.at("platform_options").get_to(request.platform_options);
+    }
     if (json.contains("idle_timeout_minutes")) {
       request.idle_timeout_minutes = json.at("idle_timeout_minutes").get<double>();
     }

@@ -43,6 +43,9 @@ absl::Status Confirm(Parts& parts, const platforms::Platform& platform,
     record.host_port = job.host_port;
     record.host_url = endpoint.host_url;
     record.docker_url = endpoint.docker_url;
+    record.platform_job_id = endpoint.platform_job_id;
+    record.slurm_node = endpoint.slurm_node;
+    record.instance_id = endpoint.instance_id;
     // Told again after a crash: the clock of the start-up limit goes on from the first
     // confirmation.
     if (record.started_at == absl::InfinitePast()) record.started_at = now;

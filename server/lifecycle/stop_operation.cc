@@ -133,6 +133,7 @@ absl::Status Release(Parts& parts, const std::string& job_id, Operation operatio
   };
   RETURN_IF_ERROR(update([](ServiceRecord& record) {
     record.host_port = 0;
+    record.instance_port = 0;
     record.gpu_ids.clear();
     record.driver_state.clear();
   }));

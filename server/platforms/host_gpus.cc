@@ -12,6 +12,7 @@
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/io/subprocess.h"
+#include "server/platforms/preflight.h"
 
 namespace tao::platforms {
 namespace {
@@ -137,6 +138,14 @@ absl::StatusOr<std::vector<std::string>> HostGpuIds(const launch::GpuRequest& re
   if (request.mode == GpuMode::kNone) return std::vector<std::string>();
   ASSIGN_OR_RETURN(const HostGpus host, FindHostGpus(sources, deadline));
   return ChooseGpuIds(request, host);
+}
+
+CheckItem HostGpuItem(const launch::GpuRequest& request, const HostGpuSources& sources,
+                      absl::Duration deadline) {
+  const absl::StatusOr<std::vector<std::string>> ids = HostGpuIds(request, sources, deadline);
+  std::string found = "none is used";
+  if (ids.ok() && !ids->empty()) found = absl::StrFormat("has %s", base::JoinedList(*ids));
+  return ItemOf("gpu", ids.status(), found);
 }
 
 }  // namespace tao::platforms

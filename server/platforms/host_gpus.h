@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/launch/launch_plan.h"
+#include "server/platforms/platform.h"
 
 namespace tao::platforms {
 
@@ -50,5 +51,8 @@ absl::StatusOr<HostGpus> FindHostGpus(const HostGpuSources& sources, absl::Durat
 absl::StatusOr<std::vector<std::string>> HostGpuIds(const launch::GpuRequest& request,
                                                     const HostGpuSources& sources,
                                                     absl::Duration deadline);
+// The same as an item of Platform::Check, named "gpu".
+CheckItem HostGpuItem(const launch::GpuRequest& request, const HostGpuSources& sources,
+                      absl::Duration deadline);
 
 }  // namespace tao::platforms

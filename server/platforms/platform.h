@@ -12,6 +12,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,25 +25,60 @@
 
 namespace tao::platforms {
 
+// One of StartRequest.platform_options that a platform takes.
+struct PlatformOption {
+  std::string_view name;  // "partition"
+  std::string_view help;  // one line, with the default
+};
+
+// What a service of a platform does with a port of this host (8080 to 8199).
+enum class HostPort {
+  kNone,       // nothing: its endpoint is elsewhere
+  kForwarded,  // it is forwarded to the container (published, tunnelled): any free one will do
+  kListened,   // the service itself listens there: its arch says which can be (PortWishFor)
+};
+
 // What never changes of a platform.
 struct PlatformTraits {
   std::string_view name;               // "local-docker"; the value of StartRequest.platform
   std::string_view execution_backend;  // TAO_EXECUTION_BACKEND inside the container
   // The container has a network of its own and always serves 8080 inside it. Otherwise the inner
-  // command is given the leased port, and an arch without a port_flag takes 8080 on the host,
+  // command is given a port of the host or node, and an arch without a port_flag takes 8080 there,
   // alone.
   bool own_network = true;
   // There is no container: the service sees the host's files as they are, and nothing can be
   // mounted (LaunchContext::host_filesystem).
   bool host_filesystem = false;
-  // The endpoint is a port of this host, from the host's pool (8080 to 8199).
-  bool uses_host_port = true;
+  HostPort host_port = HostPort::kForwarded;
+  // The platform_options that it takes; others are refused before a driver sees them.
+  std::span<const PlatformOption> options = {};
+};
+
+// One thing that a start on a platform needs, looked at.
+struct CheckItem {
+  enum class Outcome {
+    kOk,
+    kWarning,  // a start would work, but something is not as it should be
+    kMissing,  // a start would fail
+    kUnknown,  // it could not be asked
+  };
+  std::string name;  // stable: "engine", "gpu", "partition"
+  Outcome outcome = Outcome::kOk;
+  std::string message;  // for people: what was found; unless kOk, what to do about it too
+};
+
+// What a check is about. Plain data.
+struct CheckRequest {
+  std::map<std::string, std::string> options;  // platform_options
+  launch::GpuRequest gpus;
+  const launch::LaunchPlan* plan = nullptr;  // of the start it precedes; null: of any start
 };
 
 // A job of the platform, as the driver left it: enough to find it again after a crash.
 struct PlatformJob {
   std::string job_id;
-  int host_port = 0;
+  int host_port = 0;      // leased on this host
+  int instance_port = 0;  // leased on the instance (LaunchSession::InstancePort)
   std::map<std::string, std::string> driver_state;
 };
 
@@ -70,10 +106,17 @@ class LaunchSession {
   // Durable; replaces what was saved. Save what finds the job before the job exists.
   virtual absl::Status SaveDriverState(const std::map<std::string, std::string>& state) = 0;
   virtual void ReportProgress(const registry::Progress& progress) = 0;
+  // The platform has the job and it waits there: phase PENDING, with the platform's word for why
+  // ("Priority") and a text for people. Again with each change; the same again costs nothing.
+  virtual void ReportPending(std::string_view reason, std::string_view message) = 0;
   // The port that is leased now, and the next one after the platform said that it is taken by
   // somebody else. ResourceExhausted when none is left.
   virtual int host_port() const = 0;
   virtual absl::StatusOr<int> NextPort() = 0;
+  // A port on instance `instance_id`, from that instance's own pool, leased and durable like the
+  // host's; the one that is leased already when there is one. With `next` another one, after the
+  // instance said that this one is taken.
+  virtual absl::StatusOr<int> InstancePort(const std::string& instance_id, bool next) = 0;
   virtual const std::vector<std::string>& gpu_ids() const = 0;  // leased
   virtual const base::CancelToken& cancel() const = 0;          // Stop during Start, or shutdown
 };
@@ -115,9 +158,15 @@ class Platform {
   virtual ~Platform() = default;
   virtual const PlatformTraits& traits() const = 0;
 
-  // Whether `plan` could start now: program, daemon, GPUs, rights. At most `deadline` from now.
-  // FailedPrecondition says what is missing and how to get it; Unavailable: could not ask.
-  virtual absl::Status Preflight(const launch::LaunchPlan& plan, absl::Duration deadline) = 0;
+  // Whether the values of `options` (names of traits().options only) can be what they say. Pure.
+  // InvalidArgument, with all findings as violations.
+  virtual absl::Status CheckOptions(const std::map<std::string, std::string>& options) const {
+    return absl::OkStatus();
+  }
+
+  // What a start needs here (program, daemon, GPUs, rights), each looked at, nothing changed; what
+  // cannot be looked at because of an item before it is left out. At most `deadline` from now.
+  virtual std::vector<CheckItem> Check(const CheckRequest& request, absl::Duration deadline) = 0;
 
   // GPU ids that this platform can give on this host, for the lease, best first; empty: the
   // platform chooses itself. With request.ids exactly those, in that order, each by the one name
@@ -132,12 +181,18 @@ class Platform {
   virtual absl::StatusOr<PlatformJob> Launch(const launch::LaunchPlan& plan,
                                              LaunchSession& session) = 0;
 
+  // The daemon has started again and found this live job in its state: open again what ended with
+  // the daemon before (a tunnel). Returns at once; what is opened is opened in the background.
+  virtual void Adopt(const PlatformJob& /*job*/) {}
+
   // kGone only when that is certain; Unavailable = could not ask, which must never be read as gone.
   virtual absl::StatusOr<PlatformState> Observe(const PlatformJob& job) = 0;
 
-  // host_url and docker_url for the registry, and the backend that is dialled.
+  // What the registry file says of the job (an empty one has no such key), and the backend that is
+  // dialled. Cheap: asked for every service at each change of any.
   struct Endpoint {
     std::string host_url, docker_url;
+    std::string platform_job_id, slurm_node, instance_id;
     routing::Backend backend;
   };
   virtual Endpoint EndpointOf(const PlatformJob& job) const = 0;

@@ -181,6 +181,7 @@ std::string PrintRecord(const ServiceRecord& record) {
   json["startup_timeout"] = absl::FormatDuration(record.startup_timeout);
   json["keep_failed"] = record.keep_failed;
   json["host_port"] = record.host_port;
+  json["instance_port"] = record.instance_port;
   json["gpu_ids"] = record.gpu_ids;
   json["host_url"] = record.host_url;
   json["docker_url"] = record.docker_url;
@@ -227,6 +228,7 @@ absl::StatusOr<ServiceRecord> ParseRecord(std::string_view text) {
   reader.Read("startup_timeout", record.startup_timeout);
   reader.Read("keep_failed", record.keep_failed);
   reader.Read("host_port", record.host_port);
+  reader.Read("instance_port", record.instance_port);
   reader.Read("gpu_ids", record.gpu_ids);
   reader.Read("host_url", record.host_url);
   reader.Read("docker_url", record.docker_url);

@@ -193,8 +193,12 @@ SyncKnowledge RegistryFileSync::Worker::Know(uint64_t& generation) {
 }
 
 void RegistryFileSync::Worker::Share(const SyncPlan& plan) {
-  std::set<int> ports;
-  for (const RawMember& member : plan.foreign) ports.merge(PortsOnThisHost(ReadEntry(member)));
+  std::map<std::string, std::set<int>> ports;
+  for (const RawMember& member : plan.foreign) {
+    const FileEntry entry = ReadEntry(member);
+    ports[""].merge(PortsOnThisHost(entry));
+    if (!entry.instance_id.empty()) ports[entry.instance_id].insert(entry.host_port);
+  }
   const base::MutexLock lock(sync_.mutex_);
   sync_.foreign_ports_ = std::move(ports);
   for (const std::string& job_id : plan.present) sync_.vanished_.erase(job_id);
@@ -309,9 +313,10 @@ absl::Status RegistryFileSync::WaitForPass() {
   return absl::Status(pass_code_, pass_message_);
 }
 
-std::set<int> RegistryFileSync::ForeignPorts() const {
+std::set<int> RegistryFileSync::ForeignPorts(const std::string& instance_id) const {
   const base::MutexLock lock(mutex_);
-  return foreign_ports_;
+  const auto found = foreign_ports_.find(instance_id);
+  return found == foreign_ports_.end() ? std::set<int>() : found->second;
 }
 
 void RegistryFileSync::OnChange(const ServiceRecord& record) {

@@ -68,8 +68,8 @@ class RegistryFileSync : public RegistryObserver {
   absl::Status PublishNow(std::string_view job_id);
   absl::Status UnpublishNow(std::string_view job_id);
 
-  // Ports of this host that entries of other tools hold.
-  std::set<int> ForeignPorts() const;
+  // Ports of an instance (empty: of this host) that entries of other tools hold.
+  std::set<int> ForeignPorts(const std::string& instance_id = "") const;
 
   void OnChange(const ServiceRecord& record) override;
 
@@ -90,7 +90,8 @@ class RegistryFileSync : public RegistryObserver {
   std::set<std::string, std::less<>> vanished_ ABSL_GUARDED_BY(mutex_);
   // Foreign entries that we took out, until when they must not come back.
   std::map<std::string, absl::Time, std::less<>> dropped_ ABSL_GUARDED_BY(mutex_);
-  std::set<int> foreign_ports_ ABSL_GUARDED_BY(mutex_);
+  // By instance_id; "" is this host.
+  std::map<std::string, std::set<int>> foreign_ports_ ABSL_GUARDED_BY(mutex_);
   bool running_ ABSL_GUARDED_BY(mutex_) = false;  // between Start and Stop
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;    // no pass comes any more
   // Requests are numbered; a pass does all that were made before it began.

@@ -47,7 +47,8 @@ struct ServiceRecord {
   bool keep_failed = false;
 
   // Leases; held from kAccept to kRelease.
-  int host_port = 0;  // 0: none
+  int host_port = 0;      // of this host; 0: none
+  int instance_port = 0;  // of instance_id; 0: none
   std::vector<std::string> gpu_ids;
 
   // Endpoint; empty before kConfirm.

@@ -13,23 +13,32 @@ namespace {
 struct StepName {
   Step step;
   std::string_view name;
-  std::string_view platform = {};  // empty: all
+  std::string_view platforms = {};  // a space between two; empty: all
 };
 
 constexpr StepName kStepNames[] = {
     {Step::kNone, "none"},
     {Step::kAccept, "accept"},
-    {Step::kPullImage, "pull-image", "local-docker"},
+    {Step::kCreateInstance, "create-instance", "brev"},
+    {Step::kPullImage, "pull-image", "local-docker brev"},
     {Step::kCreateNetwork, "create-network", "local-docker"},
-    {Step::kRunContainer, "run-container", "local-docker"},
+    {Step::kCreateSecret, "create-secret", "kubernetes lepton"},
+    {Step::kRunContainer, "run-container", "local-docker brev"},
     {Step::kSpawnProcess, "spawn-process", "local-process"},
+    {Step::kSubmitJob, "submit-job", "slurm kubernetes lepton"},
+    {Step::kCreateService, "create-service", "kubernetes"},
+    {Step::kOpenTunnel, "open-tunnel", "slurm kubernetes brev"},
     {Step::kConfirm, "confirm"},
     {Step::kPublish, "publish"},
     {Step::kDrain, "drain"},
     {Step::kSaveLogs, "save-logs"},
+    {Step::kCloseTunnel, "close-tunnel", "slurm kubernetes brev"},
     {Step::kEndJob, "end-job"},
-    {Step::kRemoveContainer, "remove-container", "local-docker"},
+    {Step::kRemoveContainer, "remove-container", "local-docker brev"},
     {Step::kRemoveNetwork, "remove-network", "local-docker"},
+    {Step::kRemoveService, "remove-service", "kubernetes"},
+    {Step::kRemoveSecret, "remove-secret", "kubernetes lepton"},
+    {Step::kRemoveInstance, "remove-instance", "brev"},
     {Step::kUnpublish, "unpublish"},
     {Step::kRelease, "release"},
 };
@@ -103,16 +112,19 @@ std::optional<Step> StepNamed(std::string_view name) {
 const std::vector<Step>& StepsOf(Operation operation) {
   static const auto* const none = new std::vector<Step>;
   static const auto* const start = new std::vector<Step>{
-      Step::kAccept,       Step::kPullImage, Step::kCreateNetwork, Step::kRunContainer,
-      Step::kSpawnProcess, Step::kConfirm,   Step::kPublish,
+      Step::kAccept,        Step::kCreateInstance, Step::kPullImage,    Step::kCreateNetwork,
+      Step::kCreateSecret,  Step::kRunContainer,   Step::kSpawnProcess, Step::kSubmitJob,
+      Step::kCreateService, Step::kOpenTunnel,     Step::kConfirm,      Step::kPublish,
   };
   static const auto* const stop = new std::vector<Step>{
-      Step::kDrain,         Step::kEndJob,    Step::kRemoveContainer,
-      Step::kRemoveNetwork, Step::kUnpublish, Step::kRelease,
+      Step::kDrain,         Step::kCloseTunnel,   Step::kEndJob,       Step::kRemoveContainer,
+      Step::kRemoveNetwork, Step::kRemoveService, Step::kRemoveSecret, Step::kRemoveInstance,
+      Step::kUnpublish,     Step::kRelease,
   };
   static const auto* const fail = new std::vector<Step>{
-      Step::kSaveLogs,      Step::kEndJob,    Step::kRemoveContainer,
-      Step::kRemoveNetwork, Step::kUnpublish, Step::kRelease,
+      Step::kSaveLogs,      Step::kCloseTunnel,   Step::kEndJob,       Step::kRemoveContainer,
+      Step::kRemoveNetwork, Step::kRemoveService, Step::kRemoveSecret, Step::kRemoveInstance,
+      Step::kUnpublish,     Step::kRelease,
   };
   switch (operation) {
     case Operation::kNone:
@@ -140,9 +152,9 @@ std::vector<std::string> FaultPointNames() {
   return names;
 }
 
-std::string_view PlatformOf(Step step) {
+std::string_view PlatformsOf(Step step) {
   for (const StepName& row : kStepNames) {
-    if (row.step == step) return row.platform;
+    if (row.step == step) return row.platforms;
   }
   return {};
 }
@@ -150,8 +162,8 @@ std::string_view PlatformOf(Step step) {
 std::string FaultPointList() {
   std::string list;
   for (const FaultPoint& point : AllFaultPoints()) {
-    const std::string_view platform = PlatformOf(point.step);
-    list += absl::StrFormat("%s%s%s\n", NameOf(point), platform.empty() ? "" : " ", platform);
+    const std::string_view platforms = PlatformsOf(point.step);
+    list += absl::StrFormat("%s%s%s\n", NameOf(point), platforms.empty() ? "" : " ", platforms);
   }
   return list;
 }

@@ -22,19 +22,28 @@ std::optional<Operation> OperationNamed(std::string_view name);
 enum class Step {
   kNone,
   // Start
-  kAccept,         // the record with its leases is durable; the RPC answers after it
-  kPullImage,      // local-docker
-  kCreateNetwork,  // local-docker
-  kRunContainer,   // local-docker
-  kSpawnProcess,   // local-process
-  kConfirm,        // the platform says it runs: started_at, host_url, phase STARTING
-  kPublish,        // the registry file carries the entry
+  kAccept,          // the record with its leases is durable; the RPC answers after it
+  kCreateInstance,  // brev
+  kPullImage,       // local-docker, brev
+  kCreateNetwork,   // local-docker
+  kCreateSecret,    // kubernetes, lepton
+  kRunContainer,    // local-docker, brev
+  kSpawnProcess,    // local-process
+  kSubmitJob,       // slurm's job, kubernetes' Job, lepton's endpoint
+  kCreateService,   // kubernetes
+  kOpenTunnel,      // slurm, kubernetes (port-forward), brev
+  kConfirm,         // the platform says it runs: started_at, host_url, phase STARTING
+  kPublish,         // the registry file carries the entry
   // Stop
   kDrain,            // DRAINING is durable; exchanges in flight may end
   kSaveLogs,         // the last lines are kept (after FAILED alone)
+  kCloseTunnel,      // slurm, kubernetes, brev
   kEndJob,           // the platform is told to stop it
-  kRemoveContainer,  // local-docker: what is left is removed
+  kRemoveContainer,  // local-docker, brev: what is left is removed
   kRemoveNetwork,    // local-docker: our network, when its last service is gone
+  kRemoveService,    // kubernetes
+  kRemoveSecret,     // kubernetes
+  kRemoveInstance,   // brev: the instance that Start created
   kUnpublish,        // the registry file no longer carries the entry
   kRelease,          // port and GPU are free again
 };
@@ -47,13 +56,13 @@ std::optional<Step> StepNamed(std::string_view name);
 // for. Steps that are not listed are refused by the journal.
 const std::vector<Step>& StepsOf(Operation operation);
 bool HasStep(Operation operation, Step step);
-// The one platform that has this step ("local-docker"); empty: every platform has it.
-std::string_view PlatformOf(Step step);
+// The platforms that have this step, a space between two ("local-docker brev"); empty: all have.
+std::string_view PlatformsOf(Step step);
 
 // Every name that --fault-point accepts, in the table's order.
 std::vector<std::string> FaultPointNames();
-// The same for --list-fault-points: a line each, with the platform after a space where only one
-// platform reaches it.
+// The same for --list-fault-points: a line each, with the platforms that reach it after a space,
+// where not all do.
 std::string FaultPointList();
 // Arms one; InvalidArgument lists the names. Call before the first thread starts.
 absl::Status ArmFaultPoint(std::string_view name);

@@ -18,6 +18,7 @@
 #include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/platforms/platform.h"
+#include "server/platforms/preflight.h"
 
 namespace tao::fakes {
 
@@ -114,8 +115,9 @@ class FakePlatform : public platforms::Platform {
 
   const platforms::PlatformTraits& traits() const override { return traits_; }
 
-  absl::Status Preflight(const launch::LaunchPlan& plan, absl::Duration deadline) override {
-    return script().preflight;
+  std::vector<platforms::CheckItem> Check(const platforms::CheckRequest& request,
+                                          absl::Duration deadline) override {
+    return {platforms::ItemOf("fake", script().preflight, "is there")};
   }
 
   absl::StatusOr<std::vector<std::string>> GpuIds(const launch::GpuRequest& request) override {

@@ -20,7 +20,6 @@
 namespace tao::platforms {
 namespace {
 
-constexpr char kDefaultNetwork[] = "tao_default";
 constexpr absl::Duration kAskTimeout = absl::Seconds(30);     // inspect, ps, network
 constexpr absl::Duration kRemoveTimeout = absl::Seconds(60);  // rm waits for the container's end
 constexpr absl::Duration kGpuTimeout = absl::Seconds(20);     // a cold driver takes seconds
@@ -39,7 +38,7 @@ std::optional<std::string> RealEnvironment(const std::string& name) {
 LocalDockerConfig Complete(LocalDockerConfig config) {
   if (!config.environment) config.environment = &RealEnvironment;
   if (config.network.empty()) config.network = config.environment("DOCKER_NETWORK").value_or("");
-  if (config.network.empty()) config.network = kDefaultNetwork;
+  if (config.network.empty()) config.network = kDefaultDockerNetwork;
   return config;
 }
 
@@ -57,27 +56,6 @@ absl::Status CouldNotAsk(const absl::Status& status) {
   return absl::UnavailableError(std::string(base::ToStd(status.message())));
 }
 
-absl::Status CheckNetworkName(const std::string& network) {
-  if (network != "host" && network != "none" && !network.starts_with("container:")) {
-    return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrFormat("DOCKER_NETWORK is %s, in which a container cannot publish its port. Name a "
-                      "bridge network, or leave it out for %s",
-                      base::Quoted(network), kDefaultNetwork));
-}
-
-absl::Status CheckLocalEngine(std::string_view host) {
-  if (IsLocalEngine(host)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrFormat("docker talks to the engine at %s, and local-docker starts services on this "
-                      "host alone. Unset "
-                      "DOCKER_HOST, choose the context of this host (docker context use default), "
-                      "or run the server "
-                      "on that host",
-                      base::Quoted(host)));
-}
-
 }  // namespace
 
 LocalDockerPlatform::LocalDockerPlatform(LocalDockerConfig config)
@@ -88,7 +66,7 @@ const PlatformTraits& LocalDockerPlatform::traits() const {
                                              .execution_backend = "local-docker",
                                              .own_network = true,
                                              .host_filesystem = false,
-                                             .uses_host_port = true};
+                                             .host_port = HostPort::kForwarded};
   return kTraits;
 }
 
@@ -111,34 +89,6 @@ absl::StatusOr<io::SubprocessResult> LocalDockerPlatform::Run(
                       "Install Docker (Debian: apt-get install docker.io), or start the service "
                       "with --platform local-process",
                       base::Quoted(config_.docker_program)));
-}
-
-absl::Status LocalDockerPlatform::Preflight(const launch::LaunchPlan& plan,
-                                            absl::Duration deadline) {
-  const absl::Time end = absl::Now() + deadline;
-  const auto left = [end] { return std::max(end - absl::Now(), absl::Milliseconds(1)); };
-  RETURN_IF_ERROR(CheckNetworkName(config_.network));
-  ASSIGN_OR_RETURN(const io::SubprocessResult version, Run(Docker({"--version"}, left())));
-  RETURN_IF_ERROR(CheckDockerVersion(version.out));
-
-  const std::string host = config_.environment("DOCKER_HOST").value_or("");
-  RETURN_IF_ERROR(CheckLocalEngine(host));
-  if (host.empty()) {  // then the context chooses; an engine so old that it has none is the default
-    ASSIGN_OR_RETURN(
-        const io::SubprocessResult context,
-        Run(Docker({"context", "inspect", "--format", "{{.Endpoints.docker.Host}}"}, left())));
-    if (context.exit_code != 0) {
-      return DockerError("docker's context could not be read", context.exit_code, context.err);
-    }
-    RETURN_IF_ERROR(CheckLocalEngine(base::ToStd(absl::StripAsciiWhitespace(context.out))));
-  }
-
-  ASSIGN_OR_RETURN(const io::SubprocessResult engine,
-                   Run(Docker({"version", "--format", "{{.Server.Version}}"}, left())));
-  if (engine.exit_code != 0) {
-    return DockerError("the Docker engine cannot be used", engine.exit_code, engine.err);
-  }
-  return HostGpuIds(plan.gpus, config_.gpu_sources, left()).status();
 }
 
 absl::StatusOr<std::vector<std::string>> LocalDockerPlatform::GpuIds(

@@ -24,6 +24,8 @@ enum class DockerReach {
   kNetwork,    // by its name, on the docker network (the daemon is itself a container there)
 };
 
+inline constexpr char kDefaultDockerNetwork[] = "tao_default";
+
 struct LocalDockerConfig {
   std::string docker_program = "docker";  // a name in PATH, or a path
   std::string daemon_id;                  // StateDirectory::daemon_id()
@@ -44,7 +46,7 @@ class LocalDockerPlatform final : public Platform {
   explicit LocalDockerPlatform(LocalDockerConfig config);
 
   const PlatformTraits& traits() const override;
-  absl::Status Preflight(const launch::LaunchPlan& plan, absl::Duration deadline) override;
+  std::vector<CheckItem> Check(const CheckRequest& request, absl::Duration deadline) override;
   absl::StatusOr<std::vector<std::string>> GpuIds(const launch::GpuRequest& request) override;
   // A container of ours that runs is found. One that does not is what an unconfirmed start left: it
   // is removed, and started again.
@@ -65,6 +67,8 @@ class LocalDockerPlatform final : public Platform {
   io::SubprocessOptions Docker(std::vector<std::string> arguments, absl::Duration timeout) const;
   // Runs it. A failure of the program itself is an error, a non-zero exit is not.
   absl::StatusOr<io::SubprocessResult> Run(const io::SubprocessOptions& options) const;
+  absl::StatusOr<std::string> EngineHost(absl::Duration timeout) const;
+  absl::StatusOr<std::string> EngineVersion(absl::Duration timeout) const;
   bool IsOurs(const ContainerFacts& facts, const PlatformJob& job) const;
 
   // nullopt: certainly no such container.

@@ -159,20 +159,4 @@ absl::StatusOr<ProcessStat> ParseProcessStat(std::string_view text) {
   return stat;
 }
 
-std::vector<uint64_t> ListenersOn(std::string_view proc_net_tcp, int port) {
-  constexpr absl::string_view kListen = "0A";  // TCP_LISTEN
-  const std::string wanted = absl::StrFormat(":%04X", port);
-  std::vector<uint64_t> inodes;
-  for (const absl::string_view line : absl::StrSplit(base::ToAbsl(proc_net_tcp), '\n')) {
-    // "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ..."
-    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
-    uint64_t inode = 0;
-    if (fields.size() > 9 && base::ToStd(fields[1]).ends_with(wanted) && fields[3] == kListen &&
-        absl::SimpleAtoi(fields[9], &inode)) {
-      inodes.push_back(inode);
-    }
-  }
-  return inodes;
-}
-
 }  // namespace tao::platforms

@@ -61,7 +61,4 @@ struct ProcessStat {
 };
 absl::StatusOr<ProcessStat> ParseProcessStat(std::string_view text);
 
-// Inode numbers of the sockets that listen on `port`, in /proc/net/tcp or tcp6.
-std::vector<uint64_t> ListenersOn(std::string_view proc_net_tcp, int port);
-
 }  // namespace tao::platforms

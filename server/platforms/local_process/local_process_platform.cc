@@ -23,7 +23,8 @@
 #include "server/platforms/local_process/local_process_render.h"
 #include "server/platforms/local_process/log_follower.h"
 #include "server/platforms/local_process/parent/protocol.h"
-#include "server/platforms/local_process/port_check.h"
+#include "server/platforms/port_check.h"
+#include "server/platforms/preflight.h"
 
 namespace tao::platforms {
 namespace {
@@ -85,20 +86,28 @@ const PlatformTraits& LocalProcessPlatform::traits() const {
                                              .execution_backend = "local-docker",
                                              .own_network = false,
                                              .host_filesystem = true,
-                                             .uses_host_port = true};
+                                             .host_port = HostPort::kListened};
   return kTraits;
 }
 
-absl::Status LocalProcessPlatform::Preflight(const launch::LaunchPlan& plan,
-                                             absl::Duration deadline) {
-  RETURN_IF_ERROR(CheckParentProgram(config_.parent_program));
-  if (access(kBash, X_OK) != 0) {
-    return absl::FailedPreconditionError(
-        "local-process needs /bin/bash for the service's command line. Install it: apt-get install "
-        "bash");
+std::vector<CheckItem> LocalProcessPlatform::Check(const CheckRequest& request,
+                                                   absl::Duration deadline) {
+  std::vector<CheckItem> items;
+  items.push_back(ItemOf("process-parent", CheckParentProgram(config_.parent_program),
+                         "is " + config_.parent_program));
+  items.push_back(ItemOf(
+      "shell",
+      access(kBash, X_OK) == 0
+          ? absl::OkStatus()
+          : absl::FailedPreconditionError("local-process needs /bin/bash for the service's command "
+                                          "line. Install it: apt-get install bash"),
+      std::string("is ") + kBash));
+  if (request.plan != nullptr) {
+    items.push_back(
+        ItemOf("service-program", CheckServiceProgram(*request.plan, path_), "is in the PATH"));
   }
-  RETURN_IF_ERROR(CheckServiceProgram(plan, path_));
-  return HostGpuIds(plan.gpus, config_.gpu_sources, deadline).status();
+  items.push_back(HostGpuItem(request.gpus, config_.gpu_sources, deadline));
+  return items;
 }
 
 absl::StatusOr<std::vector<std::string>> LocalProcessPlatform::GpuIds(

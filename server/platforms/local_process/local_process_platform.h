@@ -29,7 +29,7 @@ class LocalProcessPlatform final : public Platform {
   explicit LocalProcessPlatform(LocalProcessConfig config);
 
   const PlatformTraits& traits() const override;
-  absl::Status Preflight(const launch::LaunchPlan& plan, absl::Duration deadline) override;
+  std::vector<CheckItem> Check(const CheckRequest& request, absl::Duration deadline) override;
   absl::StatusOr<std::vector<std::string>> GpuIds(const launch::GpuRequest& request) override;
   // A job that has run and ended is found as well, and not started again.
   absl::StatusOr<PlatformJob> Launch(const launch::LaunchPlan& plan,

@@ -50,7 +50,8 @@ class Daemon {
     registry_ = *registry::Registry::Open(*state_);
     file_ = std::make_unique<registry::RegistryFileSync>(folder + "/registry.json", *registry_,
                                                          base::RealClock());
-    leases_ = std::make_unique<Leases>([this] { return file_->ForeignPorts(); });
+    leases_ = std::make_unique<Leases>(
+        [this](const std::string& instance_id) { return file_->ForeignPorts(instance_id); });
     leases_->Restore(registry_->List());
     parts_.config.stop_retry = absl::Milliseconds(20);
     parts_.config.leftovers_limit = absl::ZeroDuration();

@@ -45,7 +45,7 @@ TEST(FromProtoTest, CarriesEveryField) {
 }
 
 TEST(FromProtoTest, AbsentFieldsAreTheDefaults) {
-  const absl::StatusOr<launch::LaunchRequest> launch = ToLaunchRequest({});
+  const absl::StatusOr<launch::LaunchRequest> launch = ToLaunchRequest(pb::StartRequest());
   ASSERT_TRUE(launch.ok()) << launch.status();
   EXPECT_EQ(launch->gpu_count, 1);
   EXPECT_EQ(launch->gpu_mode, launch::GpuMode::kUnspecified);

@@ -27,7 +27,7 @@ registry::ServiceRecord Holder(const std::string& job_id, int port, std::vector<
 std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
 
 TEST(LeasesTest, LowestPortThatNobodyHolds) {
-  Leases leases([] { return std::set<int>{8081}; });
+  Leases leases([](const std::string&) { return std::set<int>{8081}; });
   leases.Restore({Holder("old", 8080, {})});
   EXPECT_EQ(*leases.AcquirePort("a", {}, {}), 8082);
   EXPECT_EQ(*leases.AcquirePort("b", {}, {8083}), 8084);
@@ -52,14 +52,14 @@ TEST(LeasesTest, RefusedPortIsGivenBackForTheNext) {
 }
 
 TEST(LeasesTest, OnlyPortIsTakenAndSaysByWhom) {
-  Leases leases([] { return std::set<int>(); });
+  Leases leases([](const std::string&) { return std::set<int>(); });
   ASSERT_TRUE(leases.AcquirePort("a", kOnly8080, {}).ok());
   const absl::Status status = leases.AcquirePort("b", kOnly8080, {}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(MessageOf(status), HasSubstr("port 8080 is held by service a"));
   EXPECT_THAT(MessageOf(leases.AcquirePort("a", kOnly8080, {8080}).status()),
               HasSubstr("another program"));
-  Leases beside([] { return std::set<int>{8080}; });
+  Leases beside([](const std::string&) { return std::set<int>{8080}; });
   EXPECT_THAT(MessageOf(beside.AcquirePort("b", kOnly8080, {}).status()),
               HasSubstr("a service of another tool"));
 }
@@ -103,7 +103,7 @@ TEST(LeasesTest, PoolIsUsedUpAtItsEnd) {
 
 TEST(LeasesTest, ThirtyTwoStartsAtOnceGetDifferentPortsAndGpus) {
   constexpr int kThreads = 32;
-  Leases leases([] { return std::set<int>{8085}; });
+  Leases leases([](const std::string&) { return std::set<int>{8085}; });
   std::vector<std::string> candidates;
   for (int i = 0; i < kThreads; ++i) candidates.push_back(std::to_string(i));
   std::vector<int> ports(kThreads);
@@ -160,6 +160,39 @@ TEST(LeasesTest, MoreGpusThanThereAre) {
 TEST(LeasesTest, NoGpuIsNone) {
   Leases leases(nullptr);
   EXPECT_THAT(*leases.AcquireGpus("a", {.mode = launch::GpuMode::kNone}, {"0"}), IsEmpty());
+}
+
+TEST(LeasesTest, EachInstanceHasAPoolOfItsOwn) {
+  std::vector<int> locked;
+  Leases leases(
+      [](const std::string& instance_id) {
+        return instance_id == "vm-1" ? std::set<int>{8080} : std::set<int>();
+      },
+      [&locked](int port) {
+        locked.push_back(port);
+        return std::make_shared<int>(port);
+      });
+  const auto on = [](const char* instance_id) {
+    PortWish wish;
+    wish.instance_id = instance_id;
+    return wish;
+  };
+  EXPECT_EQ(*leases.AcquirePort("a", on("vm-1"), {}), 8081) << "8080 there is another tool's";
+  EXPECT_EQ(*leases.AcquirePort("b", on("vm-1"), {}), 8082);
+  EXPECT_EQ(*leases.AcquirePort("a", on("vm-2"), {}), 8080);
+  EXPECT_EQ(*leases.AcquirePort("a", {}, {}), 8080) << "and one of this host beside it";
+  EXPECT_EQ(locked, std::vector<int>{8080}) << "only this host's are shared with its daemons";
+  leases.Release("a");
+  EXPECT_EQ(*leases.AcquirePort("c", on("vm-1"), {}), 8081);
+}
+
+TEST(LeasesTest, PortsOfInstancesAreRestored) {
+  Leases leases(nullptr);
+  leases.Restore(
+      {{.job_id = "a", .host_port = 8080, .instance_port = 8080, .instance_id = "vm-1"}});
+  PortWish wish;
+  wish.instance_id = "vm-1";
+  EXPECT_EQ(*leases.AcquirePort("b", wish, {}), 8081);
 }
 
 }  // namespace

@@ -4,10 +4,10 @@ namespace tao::lifecycle {
 namespace {
 
 TEST(PortChoiceTest, WhatAStartMayHave) {
-  EXPECT_EQ(PortWishFor(/*own_network=*/true, /*has_port_flag=*/true), (PortWish{8080, 8199}));
-  EXPECT_EQ(PortWishFor(/*own_network=*/true, /*has_port_flag=*/false), (PortWish{8080, 8199}));
-  EXPECT_EQ(PortWishFor(/*own_network=*/false, /*has_port_flag=*/true), (PortWish{8081, 8199}));
-  EXPECT_EQ(PortWishFor(/*own_network=*/false, /*has_port_flag=*/false), (PortWish{8080, 8080}));
+  EXPECT_EQ(PortWishFor(/*forwarded=*/true, /*has_port_flag=*/true), (PortWish{"", 8080, 8199}));
+  EXPECT_EQ(PortWishFor(/*forwarded=*/true, /*has_port_flag=*/false), (PortWish{"", 8080, 8199}));
+  EXPECT_EQ(PortWishFor(/*forwarded=*/false, /*has_port_flag=*/true), (PortWish{"", 8081, 8199}));
+  EXPECT_EQ(PortWishFor(/*forwarded=*/false, /*has_port_flag=*/false), (PortWish{"", 8080, 8080}));
 }
 
 TEST(PortChoiceTest, LowestFreePortFirst) {

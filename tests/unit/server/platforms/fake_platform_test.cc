@@ -30,6 +30,10 @@ class Session : public platforms::LaunchSession, public platforms::StopSession {
     calls.push_back(progress.message);
   }
   int host_port() const override { return port; }
+  void ReportPending(std::string_view, std::string_view) override {}
+  absl::StatusOr<int> InstancePort(const std::string&, bool) override {
+    return absl::InternalError("not an instance");
+  }
   absl::StatusOr<int> NextPort() override { return ++port; }
   const std::vector<std::string>& gpu_ids() const override { return gpus; }
   const base::CancelToken& cancel() const override { return token; }

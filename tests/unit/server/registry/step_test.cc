@@ -55,7 +55,7 @@ TEST(StepTest, NamesLeadBack) {
   EXPECT_EQ(OperationNamed("jump"), std::nullopt);
 }
 
-TEST(StepTest, ListNamesEachFaultPointAndThePlatformThatAloneReachesIt) {
+TEST(StepTest, ListNamesEachFaultPointAndThePlatformsThatReachIt) {
   const std::vector<std::string> lines = absl::StrSplit(FaultPointList(), '\n', absl::SkipEmpty());
   const std::vector<std::string> names = FaultPointNames();
   ASSERT_EQ(lines.size(), names.size());
@@ -63,6 +63,7 @@ TEST(StepTest, ListNamesEachFaultPointAndThePlatformThatAloneReachesIt) {
     EXPECT_EQ(lines[i].substr(0, lines[i].find(' ')), names[i]);
   }
   EXPECT_THAT(lines, testing::IsSupersetOf({"start.accept", "start.spawn-process local-process",
+                                            "start.run-container local-docker brev",
                                             "stop.remove-network.done local-docker"}));
 }
 

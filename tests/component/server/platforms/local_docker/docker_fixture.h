@@ -102,6 +102,10 @@ class Session : public LaunchSession, public StopSession {
     told.push_back(progress.message);
   }
   int host_port() const override { return ports.front(); }
+  void ReportPending(std::string_view, std::string_view) override {}
+  absl::StatusOr<int> InstancePort(const std::string&, bool) override {
+    return absl::InternalError("not an instance");
+  }
   absl::StatusOr<int> NextPort() override {
     calls.push_back("next port");
     if (ports.size() == 1) return absl::ResourceExhaustedError("no port is left");

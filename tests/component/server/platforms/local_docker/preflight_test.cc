@@ -1,5 +1,6 @@
 // What must hold before a start, and what is said when it does not.
 
+#include "server/platforms/preflight.h"
 #include "tests/component/server/platforms/local_docker/docker_fixture.h"
 
 namespace tao::platforms {
@@ -11,7 +12,7 @@ class PreflightTest : public LocalDockerTest {
  protected:
   absl::Status Preflight() {
     Restart();
-    return platform_->Preflight(plan_, absl::Seconds(10));
+    return platforms::Preflight(*platform_, plan_, absl::Seconds(10));
   }
   void ExpectRefused(const std::string& advice) {
     const absl::Status status = Preflight();

@@ -7,6 +7,7 @@
 
 #include "server/io/file.h"
 #include "server/io/subprocess.h"
+#include "server/platforms/preflight.h"
 #include "tests/component/server/platforms/local_process/job_fixture.h"
 
 namespace tao::platforms {
@@ -216,7 +217,8 @@ TEST_F(LocalProcessTest, WithoutAPortFlagATakenPortIsAnErrorThatNamesItsHolder) 
 
 TEST_F(LocalProcessTest, PreflightSaysWhatIsMissing) {
   const auto preflight = [this](const LocalProcessConfig& config, const launch::LaunchPlan& plan) {
-    return LocalProcessPlatform(config).Preflight(plan, absl::Seconds(5));
+    LocalProcessPlatform platform(config);
+    return Preflight(platform, plan, absl::Seconds(5));
   };
   LocalProcessConfig config = ConfigIn(state_dir_);
   config.gpu_sources = {.nvidia_smi = state_dir_ + "/nvidia-smi",

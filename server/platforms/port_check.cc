@@ -1,6 +1,8 @@
-#include "server/platforms/local_process/port_check.h"
+#include "server/platforms/port_check.h"
 
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,7 +19,6 @@
 #include "server/base/strings.h"
 #include "server/io/errno_status.h"
 #include "server/io/file.h"
-#include "server/platforms/local_process/local_process_parse.h"
 
 namespace tao::platforms {
 namespace {
@@ -49,14 +50,20 @@ bool HoldsOneOf(const std::vector<std::string>& sockets, const std::string& proc
   return found;
 }
 
-// " by python3 (pid 123)"; empty when it cannot be seen.
-std::string Holder(int port) {
+// The listening sockets, as /proc/PID/fd shows them.
+std::vector<std::string> SocketsOn(int port) {
   std::vector<std::string> sockets;
   for (const char* path : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     for (const uint64_t inode : ListenersOn(ReadWhole(path), port)) {
       sockets.push_back(absl::StrFormat("socket:[%d]", inode));
     }
   }
+  return sockets;
+}
+
+// " by python3 (pid 123)"; empty when it cannot be seen.
+std::string Holder(int port) {
+  const std::vector<std::string> sockets = SocketsOn(port);
   if (sockets.empty()) return "";
   DIR* const proc = opendir("/proc");
   if (proc == nullptr) return "";
@@ -94,6 +101,27 @@ absl::Status TryBind(int port, in_addr_t host) {
 }
 
 }  // namespace
+
+std::vector<uint64_t> ListenersOn(std::string_view proc_net_tcp, int port) {
+  constexpr absl::string_view kListen = "0A";  // TCP_LISTEN
+  const std::string wanted = absl::StrFormat(":%04X", port);
+  std::vector<uint64_t> inodes;
+  for (const absl::string_view line : absl::StrSplit(base::ToAbsl(proc_net_tcp), '\n')) {
+    // "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ..."
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    uint64_t inode = 0;
+    if (fields.size() > 9 && base::ToStd(fields[1]).ends_with(wanted) && fields[3] == kListen &&
+        absl::SimpleAtoi(fields[9], &inode)) {
+      inodes.push_back(inode);
+    }
+  }
+  return inodes;
+}
+
+bool ListensOn(pid_t pid, int port) {
+  const std::vector<std::string> sockets = SocketsOn(port);
+  return !sockets.empty() && HoldsOneOf(sockets, absl::StrFormat("/proc/%d", pid));
+}
 
 absl::Status CheckPortIsFree(int port) {
   RETURN_IF_ERROR(TryBind(port, INADDR_ANY));

@@ -1,0 +1,34 @@
+#pragma once
+
+// The flags that say where to start and on which GPUs, shared by `start` and `check`. What a
+// platform takes beyond them is the platform's to know: --platform-option NAME=VALUE, and every
+// flag that the command itself does not have (--partition gpu), go to the daemon as they are.
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tao/inference/v1/inference.pb.h"
+
+namespace tao::cli {
+
+namespace pb = ::tao::inference::v1;
+
+struct PlatformFlags {
+  std::string platform;
+  std::vector<std::string> options;  // NAME=VALUE
+  std::string gpu_mode;
+  int32_t gpu_count = 0;
+  std::vector<std::string> gpu_ids;
+  const CLI::App* parser = nullptr;  // has the flags that it does not know
+};
+
+void AddPlatformFlags(CLI::App& parser, PlatformFlags& flags);
+
+// False when a flag cannot be what it should be, which is said on stderr.
+bool FillPlatform(const PlatformFlags& flags, pb::StartRequest& request);
+bool FillPlatform(const PlatformFlags& flags, pb::CheckPlatformRequest& request);
+
+}  // namespace tao::cli
