@@ -32,6 +32,7 @@
 #include "server/lifecycle/route_publisher.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
 #include "server/platforms/local_process/local_process_platform.h"
+#include "server/platforms/tunnels.h"
 #include "server/readiness/hub.h"
 #include "server/readiness/prober.h"
 #include "server/registry/registry.h"
@@ -112,6 +113,7 @@ class Server {
   std::unique_ptr<registry::Registry> registry_;
   std::unique_ptr<registry::RegistryFileSync> registry_file_;
   std::unique_ptr<lifecycle::Leases> leases_;
+  platforms::Tunnels tunnels_;  // of the platforms
   std::vector<std::unique_ptr<platforms::Platform>> platforms_;
   lifecycle::Parts parts_;
   readiness::Hub hub_;
@@ -145,6 +147,11 @@ absl::Status Server::OpenState() {
 }
 
 void Server::MakePlatforms() {
+  // No helper program inherits them, but the one that a value is meant for.
+  std::vector<std::string> secret_names = catalog_->secrets().passed_on;
+  const std::vector<std::string>& own = catalog_->secrets().own;
+  secret_names.insert(secret_names.end(), own.begin(), own.end());
+
   platforms_.push_back(std::make_unique<platforms::LocalProcessPlatform>(
       platforms::LocalProcessConfig{.parent_program = config_.process_parent,
                                     .jobs_folder = state_->path() + "/jobs",
@@ -155,10 +162,9 @@ void Server::MakePlatforms() {
   docker.network = config_.docker_network;
   docker.reach = config_.reach == "network" ? platforms::DockerReach::kNetwork
                                             : platforms::DockerReach::kLocalhost;
-  docker.secret_names = catalog_->secrets().passed_on;
-  const std::vector<std::string>& own = catalog_->secrets().own;
-  docker.secret_names.insert(docker.secret_names.end(), own.begin(), own.end());
+  docker.secret_names = secret_names;
   platforms_.push_back(std::make_unique<platforms::LocalDockerPlatform>(std::move(docker)));
+
   for (const auto& platform : platforms_) {
     parts_.platforms.emplace(std::string(platform->traits().name), platform.get());
   }
