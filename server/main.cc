@@ -1,5 +1,6 @@
 // The composition root of tao-inference-server: configuration -> parts -> run -> drain. No logic.
 
+#include <absl/strings/str_format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -105,6 +106,7 @@ class Server {
  private:
   absl::Status OpenState();
   void MakePlatforms();
+  absl::Status CheckDefaultPlatform() const;
   absl::Status StartFaces();
 
   const config::ServerConfig& config_;
@@ -170,6 +172,16 @@ void Server::MakePlatforms() {
   }
 }
 
+absl::Status Server::CheckDefaultPlatform() const {
+  const std::string& name = config_.default_platform;
+  if (name.empty() || parts_.PlatformNamed(name) != nullptr) return absl::OkStatus();
+  std::vector<std::string> names;
+  for (const auto& [known, platform] : parts_.platforms) names.push_back(known);
+  return absl::InvalidArgumentError(
+      absl::StrFormat("default_platform %s is no platform; choose one of: %s", base::Quoted(name),
+                      base::JoinedList(names)));
+}
+
 absl::Status Server::StartFaces() {
   gateway::GatewayConfig config;
   config.listen = config_.gateway_listen;
@@ -212,6 +224,7 @@ absl::Status Server::Start() {
   }
   RETURN_IF_ERROR(OpenState());
   MakePlatforms();
+  RETURN_IF_ERROR(CheckDefaultPlatform());
   parts_.config.default_platform = config_.default_platform;
   parts_.config.default_gpu_mode = GpuModeNamed(config_.gpu_mode);
   parts_.config.drain_timeout = absl::Seconds(config_.drain_timeout_seconds);

@@ -1,6 +1,9 @@
 #pragma once
 
-// One flag that says "stop what you do": set once, by any thread, seen by whoever blocks. Thread-safe.
+// One flag that says "stop what you do": set once, by any thread, seen by whoever blocks.
+// Thread-safe.
+
+#include <absl/time/time.h>
 
 #include <atomic>
 
@@ -22,5 +25,8 @@ class CancelToken {
   std::atomic<bool> cancelled_ = false;
   int fd_ = -1;
 };
+
+// Waits for `wait` at most; true when `token` has fired.
+bool CancelledWithin(const CancelToken& token, absl::Duration wait);
 
 }  // namespace tao::base

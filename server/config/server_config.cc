@@ -62,7 +62,7 @@ CLI::Validator SecondsUpTo(int most) {
 
 void AddFlags(CLI::App& app, ServerConfig& config) {
   app.set_help_flag("--help,-h", "Print this and exit");
-  app.set_version_flag("--version", std::string("tao-inference-server 0.1.0"));
+  app.set_version_flag("--version", std::string("tao-inference-server ") + TAO_VERSION);
   app.set_config("--config", "", "YAML file with the same keys as these flags", false);
   app.allow_extras();  // UnknownFlag says more of them
 

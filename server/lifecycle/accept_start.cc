@@ -184,7 +184,7 @@ absl::StatusOr<ServiceRecord> Lifecycle::AcceptStart(const launch::LaunchRequest
              {"network_arch", plan.network_arch},
              {"platform", plan.platform},
              {"image", plan.image}});
-  PostStart(job_id);
+  PostStart(job_id, absl::ZeroDuration());
   return record;
 }
 

@@ -97,9 +97,9 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
   return record;
 }
 
-void Lifecycle::PostStart(const std::string& job_id) {
-  operations_.Post(job_id, [this, job_id](const base::CancelToken& cancel) {
-    RunStart(parts_, job_id, cancel);
+void Lifecycle::PostStart(const std::string& job_id, absl::Duration patience) {
+  operations_.Post(job_id, [this, job_id, patience](const base::CancelToken& cancel) {
+    RunStart(parts_, job_id, patience, cancel);
   });
 }
 

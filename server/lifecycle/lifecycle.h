@@ -84,7 +84,7 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
 
  private:
   absl::StatusOr<registry::ServiceRecord> AcceptStart(const launch::LaunchRequest& request);
-  void PostStart(const std::string& job_id);
+  void PostStart(const std::string& job_id, absl::Duration patience);
   void PostStop(const std::string& job_id, absl::Duration drain_timeout);
   void PostFail(const std::string& job_id);
   // Removes containers and processes of ours that no live record knows; repeated for a while, since

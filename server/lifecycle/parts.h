@@ -36,7 +36,7 @@ struct LifecycleConfig {
   absl::Duration drain_timeout = absl::Seconds(30);  // of a Stop that names none
   absl::Duration stop_retry = absl::Seconds(5);  // between tries while a platform cannot be asked
   // After a start, how long and how often to look for what a dead daemon's helper program left
-  // behind.
+  // behind; and how long a start that it left half done waits for a platform that cannot be asked.
   absl::Duration leftovers_limit = absl::Seconds(60);
   absl::Duration leftovers_interval = absl::Seconds(5);
 };

@@ -59,7 +59,8 @@ void Lifecycle::Recover() {
         }
         break;
       case RecoveryAction::kResumeStart:
-        PostStart(record.job_id);
+        // Its platform may come up beside us.
+        PostStart(record.job_id, parts_.config.leftovers_limit);
         break;
       case RecoveryAction::kResumeStop:
         PostStop(record.job_id, absl::ZeroDuration());

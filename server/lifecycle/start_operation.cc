@@ -2,7 +2,9 @@
 
 #include <absl/strings/str_format.h>
 
+#include "server/base/cancel.h"
 #include "server/base/log.h"
+#include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/lifecycle/journal_session.h"
@@ -97,6 +99,20 @@ absl::Status Carry(Parts& parts, const ServiceRecord& record, const base::Cancel
   return Publish(parts, record.job_id, session);
 }
 
+void ReportWaiting(Parts& parts, const std::string& job_id, const absl::Status& why) {
+  base::Log(base::LogLevel::kWarning, "lifecycle",
+            "a start that was interrupted cannot go on yet, trying again",
+            {{"job_id", job_id}, {"error", why.ToString()}});
+  static_cast<void>(parts.registry->Update(
+      job_id,
+      [&](ServiceRecord& changed) {
+        changed.message =
+            base::Redact("waiting for the platform: " + std::string(base::ToStd(why.message())));
+        return true;
+      },
+      registry::Registry::Durability::kMemory));
+}
+
 }  // namespace
 
 absl::StatusOr<launch::LaunchPlan> PlanOf(const Parts& parts, const launch::LaunchRequest& request,
@@ -112,12 +128,22 @@ absl::StatusOr<launch::LaunchPlan> PlanOf(const Parts& parts, const launch::Laun
        .environment = parts.environment});
 }
 
-void RunStart(Parts& parts, const std::string& job_id, const base::CancelToken& cancel) {
-  const std::optional<ServiceRecord> record = parts.registry->Find(job_id);
-  if (!record.has_value() || record->journal.operation != Operation::kStart || cancel.cancelled()) {
-    return;  // stopped before it began
+void RunStart(Parts& parts, const std::string& job_id, absl::Duration patience,
+              const base::CancelToken& cancel) {
+  const absl::Duration deadline = parts.clock->Monotonic() + patience;
+  std::optional<ServiceRecord> record;
+  absl::Status started;
+  while (true) {
+    record = parts.registry->Find(job_id);
+    if (!record.has_value() || record->journal.operation != Operation::kStart ||
+        cancel.cancelled()) {
+      return;  // stopped before it began
+    }
+    started = Carry(parts, *record, cancel);
+    if (!absl::IsUnavailable(started) || parts.clock->Monotonic() >= deadline) break;
+    ReportWaiting(parts, job_id, started);
+    if (base::CancelledWithin(cancel, parts.config.stop_retry)) return;
   }
-  const absl::Status started = Carry(parts, *record, cancel);
   if (started.ok()) {
     base::Log(base::LogLevel::kInfo, "lifecycle", "service runs",
               {{"job_id", job_id}, {"network_arch", record->network_arch}});

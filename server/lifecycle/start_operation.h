@@ -21,6 +21,9 @@ absl::StatusOr<launch::LaunchPlan> PlanOf(const Parts& parts, const launch::Laun
 // Carries out, or goes on with, the start of `job_id`. Everything that goes wrong ends in phase
 // FAILED with a reason, but for a cancelled one, which is left to the operation that cancelled it,
 // or to the next daemon.
-void RunStart(Parts& parts, const std::string& job_id, const base::CancelToken& cancel);
+// While the platform cannot be asked (Unavailable) it is tried again for `patience`: the start of a
+// daemon before may run there already.
+void RunStart(Parts& parts, const std::string& job_id, absl::Duration patience,
+              const base::CancelToken& cancel);
 
 }  // namespace tao::lifecycle

@@ -1,7 +1,5 @@
 #include "server/lifecycle/stop_operation.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <string_view>
 #include <vector>
@@ -22,13 +20,6 @@ using registry::Step;
 constexpr int kSavedLogLines = 200;
 constexpr size_t kSavedLineBytes = 4096;
 constexpr absl::Duration kDrainPoll = absl::Milliseconds(20);
-
-// Waits; true when `cancel` fired first.
-bool CancelledWithin(const base::CancelToken& cancel, absl::Duration wait) {
-  pollfd waiting{.fd = cancel.fd(), .events = POLLIN, .revents = 0};
-  poll(&waiting, 1, static_cast<int>(absl::ToInt64Milliseconds(wait)));
-  return cancel.cancelled();
-}
 
 class LastLines : public platforms::LogSink {
  public:
@@ -53,7 +44,7 @@ void Drain(const Parts& parts, const std::string& job_id, absl::Duration limit,
            const base::CancelToken& cancel) {
   const absl::Duration deadline = parts.clock->Monotonic() + limit;
   while (parts.exchanges->InFlight(job_id) > 0 && parts.clock->Monotonic() < deadline) {
-    if (CancelledWithin(cancel, kDrainPoll)) return;
+    if (base::CancelledWithin(cancel, kDrainPoll)) return;
   }
   parts.cutter->CutExchanges(job_id);
 }
@@ -102,7 +93,7 @@ absl::Status EndJob(Parts& parts, const ServiceRecord& record, JournalSession& s
           return true;
         },
         registry::Registry::Durability::kMemory));
-    if (CancelledWithin(cancel, parts.config.stop_retry)) {
+    if (base::CancelledWithin(cancel, parts.config.stop_retry)) {
       return absl::CancelledError("shutdown: the next daemon goes on with it");
     }
   }

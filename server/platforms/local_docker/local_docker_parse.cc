@@ -142,11 +142,10 @@ PlatformState ToPlatformState(const ContainerFacts& facts) {
   if (status == "exited") {
     return {.state = State::kFailed, .detail = DescribeExit(facts), .exit_code = facts.exit_code};
   }
-  if (status == "dead" || status == "removing") {
-    return {
-        .state = State::kFailed,
-        .detail = status == "dead" ? "dead: the engine could not remove it whole" : "being removed",
-        .exit_code = facts.exit_code};
+  if (status == "dead") {
+    return {.state = State::kFailed,
+            .detail = "dead: the engine could not remove it whole",
+            .exit_code = facts.exit_code};
   }
   return {.state = State::kPending, .detail = status, .exit_code = {}};  // created, restarting
 }

@@ -334,6 +334,9 @@ absl::StatusOr<PlatformState> LocalDockerPlatform::Observe(const PlatformJob& jo
   if (!found->has_value() || !IsOurs(**found, job)) {
     return PlatformState{.state = PlatformState::State::kGone, .detail = "", .exit_code = {}};
   }
+  if ((*found)->status == "removing") {  // by somebody else; what it was is no longer told
+    return absl::UnavailableError(absl::StrFormat("container %s is being removed", job.job_id));
+  }
   return ToPlatformState(**found);
 }
 

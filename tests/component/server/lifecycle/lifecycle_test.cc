@@ -43,7 +43,8 @@ class FakeExchanges : public routing::ExchangeCounter, public ExchangeCutter {
 class Daemon {
  public:
   Daemon(const std::string& folder, fakes::FakePlatform& platform,
-         const LifecycleConfig& config = {}, int exchanges_in_flight = 0)
+         const LifecycleConfig& config = {}, int exchanges_in_flight = 0,
+         absl::Duration leftovers_limit = absl::ZeroDuration())
       : exchanges_(exchanges_in_flight) {
     parts_.config = config;
     state_ = *registry::StateDirectory::Open(folder + "/state");
@@ -54,7 +55,7 @@ class Daemon {
         [this](const std::string& instance_id) { return file_->ForeignPorts(instance_id); });
     leases_->Restore(registry_->List());
     parts_.config.stop_retry = absl::Milliseconds(20);
-    parts_.config.leftovers_limit = absl::ZeroDuration();
+    parts_.config.leftovers_limit = leftovers_limit;
     parts_.config.leftovers_interval = absl::Milliseconds(1);
     parts_.catalog = *catalog::Catalog::Load(TAO_SOURCE_DIR "/references");
     parts_.state = state_.get();
@@ -264,6 +265,29 @@ TEST_F(LifecycleTest, ARestartAdoptsWhatRunsAndGoesOnWithAStart) {
   Daemon daemon(folder_.path(), platform_);
   EXPECT_EQ(daemon.registry().Find(running)->phase, Phase::kStarting);
   EXPECT_EQ(daemon.WaitFor(launching, Phase::kStarting).host_port, 8081);
+}
+
+// The platform comes up beside the daemon, as after a reboot.
+TEST_F(LifecycleTest, AnInterruptedStartWaitsForAPlatformThatCannotBeAsked) {
+  std::string job_id;
+  {
+    Daemon daemon(folder_.path(), platform_);
+    platform_.HoldLaunches();
+    job_id = daemon.lifecycle().Start(Request())->job_id;
+    ASSERT_TRUE(platform_.WaitForHeldLaunches(1));
+  }
+  platform_.ReleaseLaunches();
+  platform_.SetScript({.launch = absl::UnavailableError("the engine is not up yet")});
+  const int before = platform_.launch_calls();
+  Daemon daemon(folder_.path(), platform_, {}, 0, /*leftovers_limit=*/absl::Minutes(1));
+  const absl::Time deadline = absl::Now() + absl::Seconds(5);
+  while (platform_.launch_calls() < before + 2 && absl::Now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(daemon.registry().Find(job_id)->phase, Phase::kLaunching);
+  EXPECT_THAT(daemon.registry().Find(job_id)->message, testing::HasSubstr("not up yet"));
+  platform_.SetScript({});
+  daemon.WaitFor(job_id, Phase::kStarting);
 }
 
 TEST_F(LifecycleTest, ARestartRemovesAJobThatNoRecordKnows) {

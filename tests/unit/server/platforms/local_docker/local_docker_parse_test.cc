@@ -66,7 +66,7 @@ TEST(ToPlatformStateTest, FollowsTheTableOfTheEngine) {
            {"restarting", 1, false, "", State::kPending, "restarting"},
            {"running", 0, false, "", State::kRunning, ""},
            {"paused", 0, false, "", State::kRunning, "paused"},
-           {"removing", 0, false, "", State::kFailed, "being removed"},
+           {"removing", 0, false, "", State::kPending, "removing"},
            {"exited", 0, false, "", State::kExited, "exit status 0"},
            {"exited", 1, false, "", State::kFailed, "exit status 1"},
            {"exited", 137, true, "", State::kFailed, "out of memory (OOMKilled)"},
