@@ -252,7 +252,8 @@ def test_list_has_a_row_for_each_service(daemon):
 SERVICE_KEYS = {
     "job_id", "network_arch", "platform", "phase", "reason", "message", "progress", "host_url", "docker_url",
     "gateway_url", "image", "model_path", "model_path_kind", "served_names", "gpu_mode", "gpu_ids", "host_port",
-    "created_at", "started_at", "phase_since", "last_log_lines", "foreign"}
+    "created_at", "started_at", "phase_since", "last_log_lines", "foreign",
+    "platform_job_id", "slurm_node", "instance_id"}
 
 
 def test_json_is_one_line_with_the_fields_of_the_protocol(daemon):
