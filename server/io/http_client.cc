@@ -1,5 +1,6 @@
 #include "server/io/http_client.h"
 
+#include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
 #include <curl/curl.h>
 
@@ -35,7 +36,7 @@ struct Transfer {
   std::unique_ptr<CURL, FreeEasy> easy;
   std::unique_ptr<curl_slist, FreeList> headers;
   HttpResponse response;
-  bool cut = false;  // max_body_bytes reached: curl's write error is none
+  bool cut = false;  // max_body_bytes or on_body's end: curl's write error is none
   char error[CURL_ERROR_SIZE] = "";
 
   // For error texts: "GET http://...".
@@ -44,8 +45,27 @@ struct Transfer {
   }
 };
 
+size_t OnHeader(char* data, size_t, size_t size, void* user) {
+  constexpr std::string_view kRetryAfter = "retry-after:";
+  auto& response = static_cast<Transfer*>(user)->response;
+  const std::string_view line(data, size);
+  if (base::AsciiLower(line.substr(0, kRetryAfter.size())) == kRetryAfter) {
+    response.retry_after =
+        std::string(absl::StripAsciiWhitespace(base::ToAbsl(line.substr(kRetryAfter.size()))));
+  }
+  return size;
+}
+
 size_t OnBody(char* data, size_t, size_t size, void* user) {
   auto& transfer = *static_cast<Transfer*>(user);
+  if (transfer.request.on_body) {
+    long status = 0;
+    curl_easy_getinfo(transfer.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+    if (status / 100 == 2) {
+      transfer.cut = !transfer.request.on_body(std::string_view(data, size));
+      return transfer.cut ? 0 : size;
+    }
+  }
   std::string& body = transfer.response.body;
   const size_t room = transfer.request.max_body_bytes - body.size();
   body.append(data, std::min(size, room));
@@ -126,6 +146,8 @@ void Prepare(Transfer& transfer) {
   Set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds);  // its default, 5 min, is another limit
   Set(easy, CURLOPT_WRITEFUNCTION, &OnBody);
   Set(easy, CURLOPT_WRITEDATA, &transfer);
+  Set(easy, CURLOPT_HEADERFUNCTION, &OnHeader);
+  Set(easy, CURLOPT_HEADERDATA, &transfer);
 
   if (!request.body.empty() || request.method == "POST") {
     Set(easy, CURLOPT_POST, 1L);
@@ -205,7 +227,8 @@ class CurlHttpClient final : public HttpClient {
       curl_multi_perform(multi_, &running);
       while (FinishOne()) {
       }
-      curl_multi_poll(multi_, nullptr, 0, /*timeout_ms=*/60'000, nullptr);
+      Wait();
+      FinishCancelled();
     }
     while (!transfers_.empty()) {
       const std::unique_ptr<Transfer> transfer = Take(transfers_.begin()->first);
@@ -239,6 +262,30 @@ class CurlHttpClient final : public HttpClient {
   std::unique_ptr<Transfer> Take(CURL* easy) {
     curl_multi_remove_handle(multi_, easy);
     return std::move(transfers_.extract(easy).mapped());
+  }
+
+  // Until curl has something to do, Fetch was called, or a request's token fired.
+  void Wait() {
+    std::vector<curl_waitfd> tokens;
+    for (const auto& [easy, transfer] : transfers_) {
+      if (transfer->request.cancel == nullptr) continue;
+      tokens.push_back(
+          {.fd = transfer->request.cancel->fd(), .events = CURL_WAIT_POLLIN, .revents = 0});
+    }
+    curl_multi_poll(multi_, tokens.data(), static_cast<unsigned>(tokens.size()),
+                    /*timeout_ms=*/60'000, nullptr);
+  }
+
+  void FinishCancelled() {
+    std::vector<CURL*> cancelled;
+    for (const auto& [easy, transfer] : transfers_) {
+      const base::CancelToken* const token = transfer->request.cancel;
+      if (token != nullptr && token->cancelled()) cancelled.push_back(easy);
+    }
+    for (CURL* const easy : cancelled) {
+      const std::unique_ptr<Transfer> transfer = Take(easy);
+      transfer->done(absl::CancelledError(transfer->Name() + ": cancelled"));
+    }
   }
 
   // Answers one request that curl is done with; false when there is none.

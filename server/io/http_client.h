@@ -8,10 +8,14 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
+
+#include "server/base/cancel.h"
 
 namespace tao::io {
 
@@ -24,18 +28,24 @@ struct HttpRequest {
   // Of the answer. When there is more, the first max_body_bytes are given and the connection is
   // closed.
   size_t max_body_bytes = 1 << 20;
+  // When set, the body of a 2xx answer goes here as it comes, and not into HttpResponse::body; its
+  // length has no limit. On the client's own thread: must not block. False ends the answer there.
+  std::function<bool(std::string_view)> on_body;
+  const base::CancelToken* cancel = nullptr;  // outlives the call of Done; may be null
 };
 
 struct HttpResponse {
   int status = 0;
   std::string body;
+  std::string retry_after;  // the field of that name; empty: none
 };
 
 class HttpClient {
  public:
   // Called exactly once, on the client's own thread: must not block, and may call Fetch.
   // Unavailable: no connection, reset, not HTTP. DeadlineExceeded: the timeout. InvalidArgument:
-  // the request is not one that can be sent. Cancelled: the client is being destroyed.
+  // the request is not one that can be sent. Cancelled: `cancel` fired, or the client is being
+  // destroyed.
   using Done = absl::AnyInvocable<void(absl::StatusOr<HttpResponse>)>;
 
   virtual ~HttpClient() = default;

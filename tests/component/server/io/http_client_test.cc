@@ -334,6 +334,49 @@ TEST_F(HttpClientTest, ADoneMayFetchAgain) {
   EXPECT_EQ(second.At(0).response.status, 200);
 }
 
+TEST_F(HttpClientTest, ABodyIsGivenAsItComesAndEndsWhenItsTakerHasEnough) {
+  Server server([](const std::string& request) {
+    const bool found = request.starts_with("GET /log ");
+    return absl::StrFormat("HTTP/1.1 %s\r\nContent-Length: 100\r\nConnection: close\r\n\r\n%s",
+                           found ? "200 OK" : "404 Not Found", "first\n");  // never whole
+  });
+  std::string seen;
+  const auto take = [&seen](std::string_view piece) {
+    seen += piece;
+    return false;
+  };
+  const Outcome cut = FetchOne(*client_, {.url = server.Url("/log"), .on_body = take});
+  EXPECT_EQ(cut.code, absl::StatusCode::kOk) << cut.message;
+  EXPECT_EQ(cut.response.status, 200);
+  EXPECT_EQ(cut.response.body, "");
+  EXPECT_EQ(seen, "first\n");
+  const Outcome refused =
+      FetchOne(*client_, {.url = server.Url("/other"), .max_body_bytes = 5, .on_body = take});
+  EXPECT_EQ(refused.response.status, 404);
+  EXPECT_EQ(refused.response.body, "first") << "an error's body is an answer";
+}
+
+TEST_F(HttpClientTest, RetryAfterIsGiven) {
+  Server server([](const std::string&) {
+    return "HTTP/1.1 429 Too Many\r\nretry-After:  7 \r\nContent-Length: 0\r\n\r\n";
+  });
+  const Outcome outcome = FetchOne(*client_, {.url = server.Url()});
+  EXPECT_EQ(outcome.response.status, 429);
+  EXPECT_EQ(outcome.response.retry_after, "7");
+}
+
+TEST_F(HttpClientTest, ACancelledRequestEndsAtOnceAndAlone) {
+  base::CancelToken token;
+  Server server([&token](const std::string& request) {
+    if (request.starts_with("GET /hangs ")) token.Cancel();
+    return request.starts_with("GET /hangs ") ? "" : "HTTP/1.1 204 No\r\n\r\n";
+  });
+  const Outcome outcome = FetchOne(*client_, {.url = server.Url("/hangs"), .cancel = &token});
+  EXPECT_EQ(outcome.code, absl::StatusCode::kCancelled);
+  EXPECT_THAT(outcome.message, HasSubstr("/hangs: cancelled"));
+  EXPECT_EQ(FetchOne(*client_, {.url = server.Url("/next")}).response.status, 204);
+}
+
 TEST(HttpClientEndTest, DestroyingItCancelsWhatIsInFlightAndLeaksNothing) {
   const auto descriptors = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
