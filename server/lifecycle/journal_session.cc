@@ -38,6 +38,11 @@ absl::Status JournalSession::SaveDriverState(const std::map<std::string, std::st
       .status();
 }
 
+std::map<std::string, std::string> JournalSession::SavedDriverState() const {
+  const std::optional<registry::ServiceRecord> record = parts_.registry->Find(job_id_);
+  return record.has_value() ? record->driver_state : std::map<std::string, std::string>();
+}
+
 void JournalSession::ReportProgress(const registry::Progress& progress) {
   const absl::Time now = parts_.clock->Now();
   // Lost in a crash, and told again by the next try: not worth a durable write a line.

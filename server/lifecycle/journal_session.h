@@ -25,6 +25,7 @@ class JournalSession : public platforms::LaunchSession, public platforms::StopSe
   absl::Status BeginStep(registry::Step step) override;
   absl::Status EndStep(registry::Step step) override;
   absl::Status SaveDriverState(const std::map<std::string, std::string>& state) override;
+  std::map<std::string, std::string> SavedDriverState() const override;
   void ReportProgress(const registry::Progress& progress) override;
   void ReportPending(std::string_view reason, std::string_view message) override;
   int host_port() const override { return host_port_; }

@@ -105,6 +105,9 @@ class LaunchSession {
   virtual absl::Status EndStep(registry::Step step) = 0;
   // Durable; replaces what was saved. Save what finds the job before the job exists.
   virtual absl::Status SaveDriverState(const std::map<std::string, std::string>& state) = 0;
+  // What was saved last, also by a daemon before this one; for what cannot be found out again (a
+  // random token). Empty: nothing yet.
+  virtual std::map<std::string, std::string> SavedDriverState() const { return {}; }
   virtual void ReportProgress(const registry::Progress& progress) = 0;
   // The platform has the job and it waits there: phase PENDING, with the platform's word for why
   // ("Priority") and a text for people. Again with each change; the same again costs nothing.
