@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ struct ChildSetup {
   char* const* argv = nullptr;
   char* const* env = nullptr;
   int fds[3] = {-1, -1, -1};
+  int umask = -1;     // -1: the parent's
   int error_fd = -1;  // close-on-exec: the parent reads the errno of a failure, or the end of file
   pid_t parent = -1;
 };
@@ -43,6 +45,7 @@ struct ChildSetup {
   for (int fd = 0; fd < 3; ++fd) {
     if (dup2(setup.fds[fd], fd) < 0) ReportAndExit(setup.error_fd, errno);
   }
+  if (setup.umask >= 0) umask(static_cast<mode_t>(setup.umask));  // vfork does not share it
   // Libraries may have opened descriptors that are not close-on-exec. Fails before Linux 5.11 only.
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   // exec keeps ignored signals ignored (SIGPIPE is, in the daemon), and the mask. The parent's
@@ -211,7 +214,8 @@ absl::StatusOr<SpawnedProcess> Spawn(const SpawnPlan& plan) {
       SpawnerThread::Get().Run({.path = plan.path.c_str(),
                                 .argv = argv.data(),
                                 .env = env.data(),
-                                .fds = {plan.stdin_fd, plan.stdout_fd, plan.stderr_fd}});
+                                .fds = {plan.stdin_fd, plan.stdout_fd, plan.stderr_fd},
+                                .umask = plan.umask});
   if (outcome.exec_error != 0) return ExecError(outcome.exec_error, plan.path);
   if (outcome.error != 0) return ErrnoStatus(outcome.error, "start a process for " + plan.path);
   return SpawnedProcess{.pid = outcome.pid, .pidfd = UniqueFd(outcome.pidfd)};

@@ -18,6 +18,7 @@ struct SpawnPlan {
   std::vector<std::string> env;   // "NAME=VALUE", without NULs
   int stdin_fd = -1, stdout_fd = -1,
       stderr_fd = -1;  // the program's 0, 1 and 2; must be 3 or above
+  int umask = -1;      // -1: this process's
 };
 
 struct SpawnedProcess {

@@ -303,6 +303,7 @@ absl::StatusOr<Subprocess> Subprocess::Spawn(SubprocessOptions options) {
   plan.stdin_fd = stdin_fd.get();
   plan.stdout_fd = stdout_fd.get();
   plan.stderr_fd = stderr_fd.get();
+  if (options.umask.has_value()) plan.umask = static_cast<int>(*options.umask);
   ASSIGN_OR_RETURN(SpawnedProcess spawned, io::Spawn(plan));
   running->pid = spawned.pid;
   running->pidfd = std::move(spawned.pidfd);

@@ -33,7 +33,8 @@ struct SubprocessOptions {
   // Added, or replacing what is inherited. Secrets travel in secret_env and nowhere else.
   std::map<std::string, std::string> env;
   std::map<std::string, base::Secret> secret_env;
-  std::string stdin_text;             // all that it can read from stdin; empty: /dev/null
+  std::optional<mode_t> umask = std::nullopt;  // of the program; nullopt: the daemon's
+  std::string stdin_text;                      // all that it can read from stdin; empty: /dev/null
   size_t max_output_bytes = 1 << 20;  // of each stream; the head is kept, what is beyond is dropped
   // Called with each line of stdout and stderr as it comes (without its line end; a line of more
   // than 64 KiB comes in pieces), from the thread that waits. False: the reader has enough, the

@@ -118,6 +118,17 @@ TEST_F(SubprocessTest, InheritedVariablesCanBeTakenAwayAndReplaced) {
   EXPECT_EQ(RunSubprocess(options)->out, "kept,,new\n");
 }
 
+TEST_F(SubprocessTest, TheUmaskIsTheProgramsAlone) {
+  const mode_t before = ::umask(022);
+  auto options = Bash("umask");
+  options.umask = 077;
+  const auto private_one = RunSubprocess(options), other = RunSubprocess(Bash("umask"));
+  EXPECT_EQ(::umask(before), 022U);
+  ASSERT_TRUE(private_one.ok() && other.ok());
+  EXPECT_EQ(private_one->out, "0077\n");
+  EXPECT_EQ(other->out, "0022\n");
+}
+
 TEST_F(SubprocessTest, TheProgramsOwnPathDecides) {
   Executable("bash", "#!/bin/sh\necho shim $1\n");
   auto options = Bash("ignored");
