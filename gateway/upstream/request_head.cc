@@ -22,7 +22,7 @@ bool AppendRequestHead(std::string& out, const ForwardedRequest& request,
     head.Field(FieldId::kAccept, "application/json");
   }
   if (!backend.credential.empty()) {
-    head.Field(FieldId::kAuthorization, "Bearer " + backend.credential.Reveal());
+    head.Field(FieldId::kAuthorization, backend.credential.Reveal());
   }
   head.Field(FieldId::kXRequestId, request.request_id);
   if (length.has_value()) {

@@ -143,7 +143,7 @@ TEST(RelayedRequest, IsRewrittenForTheBackend) {
 TEST(RelayedRequest, CarriesTheBackendsCredentialInPlaceOfTheClients) {
   FakeUpstream upstream(Answers(FlaskAnswer("{}")));
   routing::Service service = ServiceAt(upstream.port());
-  service.backend.credential = base::Secret("lepton-token");
+  service.backend.credential = base::Secret("Bearer lepton-token");
   GatewayHarness harness({service});
   harness.Ask(Post(Body(kArch), "Authorization: Bearer mine\r\n"));
   const std::string got = upstream.received();

@@ -25,6 +25,17 @@ TEST(RequestHeadTest, OfACallOfTheApi) {
             "Content-Length: 12\r\n\r\n");
 }
 
+// The driver says the whole value; the prober sends the same.
+TEST(RequestHeadTest, CredentialIsTheWholeValueOfAuthorization) {
+  ForwardedRequest request;
+  request.path = "/";
+  routing::Backend backend = BackendAt("b");
+  backend.credential = base::Secret("Bearer head-test-token");
+  std::string out;
+  ASSERT_TRUE(AppendRequestHead(out, request, backend, 0));
+  EXPECT_NE(out.find("\r\nAuthorization: Bearer head-test-token\r\n"), std::string::npos) << out;
+}
+
 TEST(RequestHeadTest, UnknownLengthIsChunked) {
   ForwardedRequest request;
   request.path = "/";
