@@ -236,7 +236,7 @@ absl::Status Server::Start() {
   parts_.clock = &base::RealClock();
   parts_.environment = Environment;
   lifecycle_ = std::make_unique<lifecycle::Lifecycle>(parts_);
-  http_ = io::NewCurlHttpClient();
+  http_ = io::NewCurlHttpClient({.ca_file = config_.upstream_ca_file});
   observers_ = std::make_unique<base::WorkPool>(kObserverThreads, SIZE_MAX);
   prober_ = std::make_unique<readiness::Prober>(
       readiness::ProberConfig{}, *http_, *observers_, base::RealClock(),

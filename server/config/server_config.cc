@@ -75,6 +75,9 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--gateway-workers", config.gateway_workers, "Gateway threads; 0: one a core")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
+  app.add_option("--upstream-ca-file", config.upstream_ca_file,
+                 "PEM file of CAs to trust, beside the system's, where services and platform APIs "
+                 "are reached by https");
   app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
       ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();
@@ -206,6 +209,7 @@ absl::Status FillDefaults(ServerConfig& config) {
        {&config.registry, &config.state_dir, &config.references, &config.process_parent}) {
     MakeAbsolute(*path);
   }
+  if (!config.upstream_ca_file.empty()) MakeAbsolute(config.upstream_ca_file);
   return absl::OkStatus();
 }
 

@@ -18,7 +18,9 @@ struct ServerConfig {
   std::string gateway_listen = "127.0.0.1:8000";
   bool insecure = false;
 
-  int gateway_workers = 0;                            // 0: one for each hardware thread
+  std::string
+      upstream_ca_file;     // PEM; CAs of https services and platform APIs, beside the system's
+  int gateway_workers = 0;  // 0: one for each hardware thread
   uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
   uint64_t max_held_body_bytes = uint64_t{32} << 20;  // held in memory to find `model`
   int max_grpc_message_bytes = 256 << 20;             // received

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "server/base/mutex.h"
 #include "server/base/secret.h"
@@ -21,6 +22,8 @@ namespace tao::io {
 namespace {
 
 constexpr long kKeptConnections = 256;  // twice what the prober may have under way, and some
+
+constexpr const char* kSystemCaFolder = "/etc/ssl/certs";
 
 struct FreeEasy {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -34,7 +37,7 @@ struct Transfer {
   HttpRequest request;
   HttpClient::Done done;
   std::unique_ptr<CURL, FreeEasy> easy;
-  std::unique_ptr<curl_slist, FreeList> headers;
+  std::unique_ptr<curl_slist, FreeList> headers, connect_to;
   HttpResponse response;
   bool cut = false;  // max_body_bytes or on_body's end: curl's write error is none
   char error[CURL_ERROR_SIZE] = "";
@@ -118,14 +121,16 @@ void Set(CURL* easy, CURLoption option, Value value) {
   Require(curl_easy_setopt(easy, option, value) == CURLE_OK);
 }
 
-void AddHeader(Transfer& transfer, const std::string& line) {
-  curl_slist* const longer = curl_slist_append(transfer.headers.get(), line.c_str());
+void AddLine(std::unique_ptr<curl_slist, FreeList>& list, const std::string& line) {
+  curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
   Require(longer != nullptr);
-  static_cast<void>(transfer.headers.release());
-  transfer.headers.reset(longer);
+  static_cast<void>(list.release());
+  list.reset(longer);
 }
 
-void Prepare(Transfer& transfer) {
+void AddHeader(Transfer& transfer, const std::string& line) { AddLine(transfer.headers, line); }
+
+void Prepare(Transfer& transfer, const HttpClientOptions& options) {
   transfer.easy.reset(curl_easy_init());
   CURL* const easy = transfer.easy.get();
   Require(easy != nullptr);
@@ -138,6 +143,16 @@ void Prepare(Transfer& transfer) {
   Set(easy, CURLOPT_FOLLOWLOCATION, 0L);
   Set(easy, CURLOPT_PROXY, "");  // also hides http_proxy and its kin
   Set(easy, CURLOPT_NOPROXY, "*");
+  Set(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!options.ca_file.empty()) {
+    // In the place of the system's bundle, whose CAs its folder holds one by one as well.
+    Set(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+    Set(easy, CURLOPT_CAPATH, kSystemCaFolder);
+  }
+  if (!request.connect_to.empty()) {
+    AddLine(transfer.connect_to, "::" + request.connect_to);  // whatever the URL's host and port
+    Set(easy, CURLOPT_CONNECT_TO, transfer.connect_to.get());
+  }
   Set(easy, CURLOPT_USERAGENT, "tao-inference-server");
   const absl::Duration timeout = std::min(request.timeout, absl::Hours(24));
   const auto milliseconds =
@@ -182,7 +197,8 @@ absl::Status ToStatus(CURLcode code, const Transfer& transfer) {
 
 class CurlHttpClient final : public HttpClient {
  public:
-  CurlHttpClient() : multi_(NewMulti()), thread_([this] { Serve(); }) {}
+  explicit CurlHttpClient(HttpClientOptions options)
+      : options_(std::move(options)), multi_(NewMulti()), thread_([this] { Serve(); }) {}
 
   ~CurlHttpClient() override {
     {
@@ -253,7 +269,7 @@ class CurlHttpClient final : public HttpClient {
   void Start(std::unique_ptr<Transfer> transfer) {
     const absl::Status valid = CheckRequest(transfer->request);
     if (!valid.ok()) return transfer->done(valid);
-    Prepare(*transfer);
+    Prepare(*transfer, options_);
     CURL* const easy = transfer->easy.get();
     Require(curl_multi_add_handle(multi_, easy) == CURLM_OK);
     transfers_.emplace(easy, std::move(transfer));
@@ -307,6 +323,7 @@ class CurlHttpClient final : public HttpClient {
     return true;
   }
 
+  const HttpClientOptions options_;
   CURLM* const multi_;
   base::Mutex mutex_;
   std::deque<std::unique_ptr<Transfer>> queue_ ABSL_GUARDED_BY(mutex_);
@@ -317,6 +334,8 @@ class CurlHttpClient final : public HttpClient {
 
 }  // namespace
 
-std::unique_ptr<HttpClient> NewCurlHttpClient() { return std::make_unique<CurlHttpClient>(); }
+std::unique_ptr<HttpClient> NewCurlHttpClient(HttpClientOptions options) {
+  return std::make_unique<CurlHttpClient>(std::move(options));
+}
 
 }  // namespace tao::io

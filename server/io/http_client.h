@@ -23,6 +23,9 @@ struct HttpRequest {
   std::string method = "GET";
   std::string url;  // http:// or https://; shown in errors, so a credential goes into `headers`
   std::vector<std::pair<std::string, std::string>> headers;
+  // HOST:PORT (IPv6 in brackets) that is dialled instead of the URL's, which still says whose
+  // certificate it must be; empty: the URL's own.
+  std::string connect_to;
   std::string body;
   absl::Duration timeout = absl::Seconds(30);  // connect to the last byte; must be above zero
   // Of the answer. When there is more, the first max_body_bytes are given and the connection is
@@ -52,8 +55,12 @@ class HttpClient {
   virtual void Fetch(HttpRequest request, Done done) = 0;
 };
 
+struct HttpClientOptions {
+  std::string ca_file;  // PEM; certificates of these CAs are accepted too, beside the system's
+};
+
 // One thread with one curl multi handle, connections kept. Destroying it (not from a Done) ends
 // what is in flight, after which no Done is called any more.
-std::unique_ptr<HttpClient> NewCurlHttpClient();
+std::unique_ptr<HttpClient> NewCurlHttpClient(HttpClientOptions options = {});
 
 }  // namespace tao::io

@@ -23,10 +23,16 @@ io::HttpRequest ProbeRequest(const routing::Backend& backend, std::string_view p
                              absl::Duration timeout) {
   const bool bare_ipv6 = backend.host.find(':') != std::string::npos && backend.host[0] != '[';
   io::HttpRequest request{.timeout = timeout, .max_body_bytes = kMaxBodyBytes};
-  request.url =
-      absl::StrFormat("%s://%s%s%s:%d%s%s", backend.scheme, bare_ipv6 ? "[" : "", backend.host,
-                      bare_ipv6 ? "]" : "", backend.port, backend.base_path, path);
-  if (!backend.authority.empty()) request.headers.emplace_back("Host", backend.authority);
+  const std::string dialled = absl::StrFormat("%s%s%s:%d", bare_ipv6 ? "[" : "", backend.host,
+                                              bare_ipv6 ? "]" : "", backend.port);
+  if (backend.scheme == "https" && !backend.authority.empty()) {
+    // The certificate is held to the URL's host.
+    request.url = "https://" + backend.authority + backend.base_path + std::string(path);
+    request.connect_to = dialled;
+  } else {
+    request.url = backend.scheme + "://" + dialled + backend.base_path + std::string(path);
+    if (!backend.authority.empty()) request.headers.emplace_back("Host", backend.authority);
+  }
   if (!backend.credential.empty()) {
     request.headers.emplace_back("Authorization", backend.credential.Reveal());
   }

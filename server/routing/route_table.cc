@@ -13,6 +13,14 @@ auto FindIn(const Map& map, std::string_view key) {
 
 }  // namespace
 
+std::string_view TlsNameOf(const Backend& backend) {
+  std::string_view name = backend.authority.empty() ? backend.host : backend.authority;
+  if (name.starts_with('[')) return name.substr(1, name.find(']') - 1);
+  // More than one colon: an IPv6 address without brackets.
+  const size_t colon = name.find(':');
+  return colon == name.rfind(':') ? name.substr(0, colon) : name;
+}
+
 std::shared_ptr<const RouteTable> RouteTable::Build(std::vector<Service> services) {
   std::erase_if(services, [](const Service& service) { return service.phase == Phase::kStopped; });
   auto table = std::make_shared<RouteTable>();

@@ -30,6 +30,10 @@ struct Backend {
   friend bool operator==(const Backend&, const Backend&) = default;
 };
 
+// Whose certificate an https backend must show: the host of its authority (a tunnel's host is not
+// the name of what is behind it), without port and brackets.
+std::string_view TlsNameOf(const Backend& backend);
+
 // A service as routing sees it.
 struct Service {
   std::string job_id;

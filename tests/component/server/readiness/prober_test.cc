@@ -269,21 +269,21 @@ TEST_F(ProberTest, AsksTheBackendAsItIs) {
                             .authority = "job.example",
                             .credential = base::Secret("Bearer prober-test-token")};
   };
-  http_.SetAnswer("https://[::1]:443/base/api/v1/health/readiness", 503);
+  http_.SetAnswer("https://job.example/base/api/v1/health/readiness", 503);
   const auto prober = NewProber(OnceConfig());
   prober->OnChange(RecordIn(Phase::kStarting));
   listener_.WaitForCount(1);
   const std::vector<io::HttpRequest> requests = http_.requests();
   ASSERT_EQ(requests.size(), 2u);
-  EXPECT_EQ(requests[1].url, "https://[::1]:443/base/api/v1/health/liveness");
+  EXPECT_EQ(requests[1].url, "https://job.example/base/api/v1/health/liveness");
+  EXPECT_EQ(requests[1].connect_to, "[::1]:443");
   EXPECT_LE(requests[0].timeout, absl::Seconds(5));
   EXPECT_LE(requests[1].timeout, requests[0].timeout) << "5 s for both together";
   EXPECT_GT(requests[1].timeout, absl::ZeroDuration());
   for (const io::HttpRequest& request : requests) {
     EXPECT_EQ(request.method, "GET");
     EXPECT_THAT(request.headers,
-                testing::ElementsAre(testing::Pair("Host", "job.example"),
-                                     testing::Pair("Authorization", "Bearer prober-test-token")));
+                testing::ElementsAre(testing::Pair("Authorization", "Bearer prober-test-token")));
   }
 }
 

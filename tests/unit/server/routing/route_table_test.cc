@@ -69,5 +69,17 @@ TEST(RouteTableTest, OwnsItsKeysAlsoForManyServices) {
   EXPECT_EQ(table->WithArch("a0")->size(), (kServices + 6) / 7);
 }
 
+TEST(TlsNameOf, IsTheAuthoritysHost) {
+  const auto name_of = [](const std::string& host, const std::string& authority) {
+    return std::string(TlsNameOf(Backend{.host = host, .authority = authority}));
+  };
+  EXPECT_EQ(name_of("h.example", ""), "h.example");
+  EXPECT_EQ(name_of("::1", ""), "::1");
+  EXPECT_EQ(name_of("127.0.0.1", "localhost:8443"), "localhost");
+  EXPECT_EQ(name_of("127.0.0.1", "job.example"), "job.example");
+  EXPECT_EQ(name_of("127.0.0.1", "[2001:db8::1]:443"), "2001:db8::1");
+  EXPECT_EQ(name_of("127.0.0.1", "2001:db8::1"), "2001:db8::1");
+}
+
 }  // namespace
 }  // namespace tao::routing
