@@ -36,6 +36,7 @@ class Driver:
     """What the cases need to know of a platform."""
     platform = ""
     flags = ()  # of the daemon
+    options = {}  # platform_options of every start
 
     def environment(self, broken):
         """Of the daemon; `broken`: services of BROKEN_MODEL fail while they load."""
@@ -64,16 +65,17 @@ class Driver:
 class Client:
     """The API of one daemon."""
 
-    def __init__(self, daemon, platform):
+    def __init__(self, daemon, platform, options=None):
         self.daemon = daemon
         self.platform = platform
+        self.options = options or {}
         self.channel = grpc.insecure_channel(daemon.grpc)
         self.api = stubs.InferenceServiceStub(self.channel)
 
     def start(self, request_id="", model=MODEL, arch=ARCH):
         return self.api.Start(
             pb.StartRequest(request_id=request_id, network_arch=arch, platform=self.platform, model_path=model,
-                            gpu_mode=pb.GPU_MODE_NONE), timeout=harness.LIMIT).service
+                            gpu_mode=pb.GPU_MODE_NONE, platform_options=self.options), timeout=harness.LIMIT).service
 
     def services(self):
         return list(self.api.List(pb.ListRequest(), timeout=harness.LIMIT).services)
@@ -101,7 +103,7 @@ def running(driver, folder, *flags):
     """A daemon that is ready, and its API. It ends in order, unless it is dead by then."""
     with harness.daemon(folder, *driver.flags, *flags, env=driver.environment(broken=False),
                         programs=programs(folder)) as daemon:
-        client = Client(daemon, driver.platform)
+        client = Client(daemon, driver.platform, driver.options)
         try:
             yield client
         finally:
@@ -115,7 +117,7 @@ def dies(driver, folder, point, act=None):
                             wait=act is not None)
     try:
         if act is not None:
-            client = Client(daemon, driver.platform)
+            client = Client(daemon, driver.platform, driver.options)
             with contextlib.suppress(grpc.RpcError):  # the answer that the crash took away
                 act(client)
             client.channel.close()
