@@ -31,6 +31,7 @@
 #include "server/lifecycle/lifecycle.h"
 #include "server/lifecycle/port_lock.h"
 #include "server/lifecycle/route_publisher.h"
+#include "server/platforms/lepton/lepton_platform.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
 #include "server/platforms/local_process/local_process_platform.h"
 #include "server/platforms/tunnels.h"
@@ -167,6 +168,8 @@ void Server::MakePlatforms() {
   docker.secret_names = secret_names;
   platforms_.push_back(std::make_unique<platforms::LocalDockerPlatform>(std::move(docker)));
 
+  platforms_.push_back(
+      std::make_unique<platforms::LeptonPlatform>(*http_, platforms::LeptonConfig{}));
   for (const auto& platform : platforms_) {
     parts_.platforms.emplace(std::string(platform->traits().name), platform.get());
   }
@@ -223,6 +226,7 @@ absl::Status Server::Start() {
     RETURN_IF_ERROR(registry::ArmFaultPoint(config_.fault_point));
   }
   RETURN_IF_ERROR(OpenState());
+  http_ = io::NewCurlHttpClient({.ca_file = config_.upstream_ca_file});
   MakePlatforms();
   RETURN_IF_ERROR(CheckDefaultPlatform());
   parts_.config.default_platform = config_.default_platform;
@@ -236,7 +240,6 @@ absl::Status Server::Start() {
   parts_.clock = &base::RealClock();
   parts_.environment = Environment;
   lifecycle_ = std::make_unique<lifecycle::Lifecycle>(parts_);
-  http_ = io::NewCurlHttpClient({.ca_file = config_.upstream_ca_file});
   observers_ = std::make_unique<base::WorkPool>(kObserverThreads, SIZE_MAX);
   prober_ = std::make_unique<readiness::Prober>(
       readiness::ProberConfig{}, *http_, *observers_, base::RealClock(),
