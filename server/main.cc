@@ -31,6 +31,7 @@
 #include "server/lifecycle/lifecycle.h"
 #include "server/lifecycle/port_lock.h"
 #include "server/lifecycle/route_publisher.h"
+#include "server/platforms/kubernetes/kubernetes_platform.h"
 #include "server/platforms/lepton/lepton_platform.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
 #include "server/platforms/local_process/local_process_platform.h"
@@ -167,6 +168,12 @@ void Server::MakePlatforms() {
                                             : platforms::DockerReach::kLocalhost;
   docker.secret_names = secret_names;
   platforms_.push_back(std::make_unique<platforms::LocalDockerPlatform>(std::move(docker)));
+
+  platforms::KubernetesConfig kubernetes;
+  kubernetes.daemon_id = state_->daemon_id();
+  kubernetes.secret_names = secret_names;
+  platforms_.push_back(
+      std::make_unique<platforms::KubernetesPlatform>(std::move(kubernetes), tunnels_));
 
   platforms_.push_back(
       std::make_unique<platforms::LeptonPlatform>(*http_, platforms::LeptonConfig{}));

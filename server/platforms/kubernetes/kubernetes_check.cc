@@ -1,0 +1,285 @@
+// KubernetesPlatform's check: what a start needs of the cluster, before anything is made there.
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_format.h>
+#include <absl/time/clock.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/platforms/kubernetes/kubernetes_platform.h"
+#include "server/platforms/preflight.h"
+
+namespace tao::platforms {
+namespace {
+
+// What Start, Observe, StreamLogs and Stop do, as `kubectl auth can-i` asks for it.
+struct Right {
+  const char* verb;
+  const char* resource;
+  const char* subresource;  // empty: none
+};
+constexpr Right kRights[] = {
+    {"create", "jobs.batch", ""}, {"list", "jobs.batch", ""}, {"delete", "jobs.batch", ""},
+    {"list", "pods", ""},         {"get", "pods", "log"},     {"create", "services", ""},
+    {"get", "services", ""},      {"list", "services", ""},   {"delete", "services", ""},
+    {"list", "secrets", ""},      {"delete", "secrets", ""},
+};
+constexpr Right kSecretRight = {"create", "secrets", ""};
+constexpr Right kForwardRight = {"create", "pods", "portforward"};
+
+std::string ToText(const Right& right) {
+  return absl::StrFormat("%s %s%s%s", right.verb, right.resource, *right.subresource ? "/" : "",
+                         right.subresource);
+}
+
+}  // namespace
+
+// One check; its items come in the order in which they depend on one another.
+class KubernetesCheck {
+ public:
+  KubernetesCheck(const KubernetesPlatform& platform, const CheckRequest& request,
+                  absl::Duration deadline)
+      : platform_(platform), request_(request), end_(absl::Now() + deadline) {}
+
+  std::vector<CheckItem> Run() {
+    const absl::StatusOr<KubernetesOptions> options =
+        ParseKubernetesOptions(request_.options, platform_.config_.environment);
+    if (!Add("options", options.status(), "")) return std::move(items_);
+    items_.clear();  // they are as they should be: no news
+    options_ = *options;
+    if (!Client() || !Context() || !Api()) return std::move(items_);
+    if (!Namespace() || !Rights()) return std::move(items_);
+    Gpus();
+    PullSecret();
+    ServiceKind();
+    Manifests();
+    return std::move(items_);
+  }
+
+ private:
+  absl::Duration Left() const { return std::max(end_ - absl::Now(), absl::Milliseconds(1)); }
+  absl::StatusOr<std::string> Ask(std::string_view what, std::vector<std::string> arguments,
+                                  std::string stdin_text = "") const {
+    return platform_.kubectl_.Ask(what, target_,
+                                  {.arguments = std::move(arguments),
+                                   .stdin_text = std::move(stdin_text),
+                                   .timeout = Left()});
+  }
+  // False ends the checks: what comes after would only say the same again.
+  bool Add(std::string_view name, const absl::Status& status, std::string_view found) {
+    items_.push_back(ItemOf(name, status, found));
+    return status.ok();
+  }
+  void Warn(std::string_view name, std::string message) {
+    items_.push_back({std::string(name), CheckItem::Outcome::kWarning, std::move(message)});
+  }
+
+  bool Client() {
+    const absl::StatusOr<std::string> output = platform_.kubectl_.AskClient(
+        "kubectl does not work",
+        {.arguments = {"version", "--client", "-o", "json"}, .timeout = Left()});
+    if (!output.ok()) return Add("client", output.status(), "");
+    const absl::StatusOr<std::string> version = ParseClientVersion(*output);
+    return Add("client", version.status(), version.ok() ? "kubectl is " + *version : "");
+  }
+
+  bool Context() {
+    const absl::StatusOr<KubernetesTarget> target = platform_.TargetOf(options_, Left());
+    if (!target.ok()) return Add("context", target.status(), "");
+    target_ = *target;
+    if (target_.context.empty()) {
+      return Add("context", absl::OkStatus(), "inside a cluster, with its service account");
+    }
+    const absl::StatusOr<std::string> known = platform_.kubectl_.AskClient(
+        "context " + base::Quoted(target_.context) + " is not in the kubeconfig",
+        {.arguments = {"config", "get-contexts", target_.context, "-o", "name"},
+         .timeout = Left()});
+    return Add("context", known.status(), target_.context);
+  }
+
+  bool Api() {
+    const absl::StatusOr<std::string> ready =
+        Ask("the cluster's API is not ready", {"get", "--raw", "/readyz"});
+    return Add("api", ready.status(), "is ready");
+  }
+
+  bool Namespace() {
+    const absl::StatusOr<std::string> found =
+        Ask("namespace " + base::Quoted(target_.name_space) + " cannot be used",
+            {"get", "namespace", target_.name_space, "-o", "name"});
+    // Who has rights in one namespace alone often may not look at it.
+    if (!found.ok() && Forbidden(found.status())) return true;
+    return Add("namespace", found.status(), target_.name_space);
+  }
+
+  static bool Forbidden(const absl::Status& status) {
+    return FailureKindOf(base::ToStd(status.message())) == KubernetesFailure::kForbidden;
+  }
+
+  // OK with "yes"; the answer no is no error.
+  absl::StatusOr<bool> May(const Right& right) const {
+    io::SubprocessOptions ask = platform_.kubectl_.Options(
+        Joined(RenderBounded(target_), {"auth", "can-i", right.verb, right.resource}), Left());
+    if (*right.subresource)
+      ask.argv.push_back(absl::StrFormat("--subresource=%s", right.subresource));
+    ASSIGN_OR_RETURN(const io::SubprocessResult result, platform_.kubectl_.Run(ask));
+    const absl::string_view answer = absl::StripAsciiWhitespace(result.out);
+    if (result.exit_code == 0) return true;
+    if (answer.substr(0, 2) == "no") return false;
+    return KubectlError("the rights of this user could not be asked for", result.exit_code,
+                        result.err);
+  }
+
+  bool Rights() {
+    std::vector<Right> wanted(std::begin(kRights), std::end(kRights));
+    if (NeedsSecret()) wanted.push_back(kSecretRight);
+    if (options_.service_type == ServiceType::kClusterIp) wanted.push_back(kForwardRight);
+    std::vector<std::string> lacking;
+    for (const Right& right : wanted) {
+      const absl::StatusOr<bool> may = May(right);
+      if (!may.ok()) return Add("rights", may.status(), "");
+      if (!*may) lacking.push_back(ToText(right));
+    }
+    if (lacking.empty()) return Add("rights", absl::OkStatus(), "are enough");
+    return Add("rights",
+               absl::FailedPreconditionError(absl::StrFormat(
+                   "this user may not %s in namespace %s: ask who runs the cluster for a Role with "
+                   "these verbs (docs/platforms.md has one)",
+                   base::JoinedList(lacking), target_.name_space)),
+               "");
+  }
+
+  bool NeedsSecret() const {
+    return request_.plan == nullptr || !request_.plan->secret_names.empty() || OurPullSecret();
+  }
+  bool OnNgc() const {
+    return request_.plan != nullptr && request_.plan->image.starts_with("nvcr.io/");
+  }
+  bool OurPullSecret() const {
+    return OnNgc() && options_.image_pull_secret.empty() &&
+           !platform_.config_.environment("NGC_KEY").value_or("").empty();
+  }
+
+  void Gpus() {
+    const launch::GpuRequest& gpus = request_.gpus;
+    if (gpus.mode == launch::GpuMode::kNone) {
+      Add("gpu", absl::OkStatus(), "none asked for");
+      return;
+    }
+    if (const absl::Status asked = CheckGpuRequest(gpus); !asked.ok()) {
+      Add("gpu", asked, "");
+      return;
+    }
+    const absl::StatusOr<std::string> output =
+        Ask("the nodes could not be read", {"get", "nodes", "-o", "json"});
+    if (!output.ok()) {
+      if (!Forbidden(output.status())) {
+        Add("gpu", output.status(), "");
+        return;
+      }
+      Warn("gpu",
+           "this user may not look at the nodes, so that their GPUs are not known: a pod that "
+           "fits none of them waits as Unschedulable");
+      return;
+    }
+    const absl::StatusOr<std::vector<NodeView>> nodes = ParseNodes(*output);
+    if (!nodes.ok()) {
+      Add("gpu", nodes.status(), "");
+      return;
+    }
+    const absl::StatusOr<std::string> node = FindGpuNode(*nodes, options_, std::max(gpus.count, 1));
+    const bool skipped =
+        platform_.config_.environment("TAO_K8S_SKIP_NODE_RUNTIME_CHECK").value_or("") == "1";
+    if (!node.ok() && skipped) {
+      Warn("gpu", std::string(base::ToStd(node.status().message())));
+      return;
+    }
+    Add("gpu", node.status(), node.ok() ? *node : "");
+  }
+
+  void PullSecret() {
+    const std::string& name = options_.image_pull_secret;
+    if (name == "none") return;
+    if (!name.empty()) {
+      const absl::StatusOr<std::string> found = Ask(
+          "image pull secret " + base::Quoted(name) + " is not in namespace " + target_.name_space,
+          {"get", "secret", name, "-o", "name"});
+      if (!found.ok() && Forbidden(found.status())) {
+        Warn("image-pull-secret", "this user may not look whether " + name + " is there");
+        return;
+      }
+      Add("image-pull-secret", found.status(), name);
+      return;
+    }
+    if (!OnNgc()) return;
+    if (OurPullSecret()) {
+      Add("image-pull-secret", absl::OkStatus(), "is made of NGC_KEY for each service");
+      return;
+    }
+    const std::string account =
+        options_.service_account.empty() ? "default" : options_.service_account;
+    const absl::StatusOr<std::string> found = Ask("the service account could not be read",
+                                                  {"get", "serviceaccount", account, "-o", "json"});
+    if (found.ok() && HasPullSecrets(*found)) {
+      Add("image-pull-secret", absl::OkStatus(), "comes with service account " + account);
+      return;
+    }
+    Add("image-pull-secret",
+        absl::FailedPreconditionError(absl::StrFormat(
+            "image %s is on nvcr.io, and there is nothing to log in there with: export NGC_KEY=... "
+            "in the server's environment, or name a secret of namespace %s with "
+            "--image-pull-secret (none: the image needs no log-in)",
+            request_.plan->image, target_.name_space)),
+        "");
+  }
+
+  void ServiceKind() {
+    const ServiceType type = options_.service_type;
+    if (type == ServiceType::kClusterIp || type == ServiceType::kNodePort) {
+      Add("service-type", absl::OkStatus(), ToString(type));
+      return;
+    }
+    Warn("service-type",
+         absl::StrFormat("%s asks for a LoadBalancer: most clouds bill it, and make the service, "
+                         "which has no log-in, reachable for everybody. --service-type ClusterIP "
+                         "keeps it inside (kubectl port-forward)",
+                         ToString(type)));
+  }
+
+  // Also what admission and quota say.
+  void Manifests() {
+    if (request_.plan == nullptr) return;
+    const launch::LaunchPlan& plan = *request_.plan;
+    const std::string secret = OurPullSecret()                        ? PullSecretName(plan.job_id)
+                               : options_.image_pull_secret == "none" ? ""
+                                                                      : options_.image_pull_secret;
+    const std::string& daemon = platform_.config_.daemon_id;
+    const Owner owner = {.job_id = plan.job_id, .daemon_id = daemon, .job_uid = ""};
+    const std::string objects =
+        RenderJob(
+            plan, options_,
+            {.daemon_id = daemon, .image_pull_secret = secret, .secret_names = plan.secret_names}) +
+        "\n" + RenderService(owner, options_.service_type, options_.service_port);
+    const absl::StatusOr<std::string> taken =
+        Ask("the cluster would not take the service",
+            {"create", "--dry-run=server", "-f", "-", "-o", "name"}, objects);
+    Add("manifests", taken.status(), "would be taken");
+  }
+
+  const KubernetesPlatform& platform_;
+  const CheckRequest& request_;
+  const absl::Time end_;
+  KubernetesOptions options_;
+  KubernetesTarget target_;
+  std::vector<CheckItem> items_;
+};
+
+std::vector<CheckItem> KubernetesPlatform::Check(const CheckRequest& request,
+                                                 absl::Duration deadline) {
+  return KubernetesCheck(*this, request, deadline).Run();
+}
+
+}  // namespace tao::platforms
