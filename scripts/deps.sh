@@ -11,6 +11,9 @@ packages=(
   # to test and to run the demo
   clang-14 docker.io iptables bash-static python3 python3-pytest python3-grpcio python3-protobuf
   python3-yaml curl procps iproute2 ca-certificates
+  # a real Slurm cluster behind a real sshd
+  slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
+  openssh-server openssh-client
 )
 # Node.js from elsewhere (nvm, NodeSource) serves as well, and conflicts with Debian's packages.
 command -v node >/dev/null || packages+=(nodejs)

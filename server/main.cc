@@ -35,6 +35,7 @@
 #include "server/platforms/lepton/lepton_platform.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
 #include "server/platforms/local_process/local_process_platform.h"
+#include "server/platforms/slurm/slurm_platform.h"
 #include "server/platforms/tunnels.h"
 #include "server/readiness/hub.h"
 #include "server/readiness/prober.h"
@@ -168,6 +169,11 @@ void Server::MakePlatforms() {
                                             : platforms::DockerReach::kLocalhost;
   docker.secret_names = secret_names;
   platforms_.push_back(std::make_unique<platforms::LocalDockerPlatform>(std::move(docker)));
+  platforms::SlurmConfig slurm;
+  slurm.daemon_id = state_->daemon_id();
+  slurm.secret_names = secret_names;
+  slurm.tunnels = &tunnels_;
+  platforms_.push_back(std::make_unique<platforms::SlurmPlatform>(std::move(slurm)));
 
   platforms::KubernetesConfig kubernetes;
   kubernetes.daemon_id = state_->daemon_id();
