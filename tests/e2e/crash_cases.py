@@ -37,6 +37,7 @@ class Driver:
     platform = ""
     flags = ()  # of the daemon
     options = {}  # platform_options of every start
+    first_port = 8080  # of this host, that the one service has; 0 where it takes none
 
     def environment(self, broken):
         """Of the daemon; `broken`: services of BROKEN_MODEL fail while they load."""
@@ -173,7 +174,7 @@ def finish(driver, folder, client, *job_ids):
         client.stop(job_id)  # what is gone is stopped
     assert client.services() == [] and driver.jobs(folder) == {} and entries(folder) == {}
     again = client.start()
-    assert again.host_port == 8080, "the lease of the port was not given back"
+    assert again.host_port == driver.first_port, "the lease of the port was not given back"
     client.stop(again.job_id)
     client.channel.close()  # an idle connection that nobody reads would hold the daemon's exit up
     client.daemon.stop()
