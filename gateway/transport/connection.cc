@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +11,21 @@ namespace tao::transport {
 namespace {
 
 using boost::system::error_code;
+using Step = TlsChannel::Step;
+
+// Whether the peer has to do something before `step` can be repeated.
+bool Waits(Step step) { return step == Step::kWantsRead || step == Step::kWantsWrite; }
+
+TcpSocket::wait_type WaitFor(Step step) {
+  return step == Step::kWantsRead ? TcpSocket::wait_read : TcpSocket::wait_write;
+}
+
+// How a step that waits for nothing has ended.
+IoResult ResultOf(Step step, const TlsChannel& tls) {
+  if (step == Step::kDone) return {};
+  if (step == Step::kEnd) return {IoError::kEof, 0, net::error::eof};
+  return {IoError::kReset, 0, tls.error()};
+}
 
 }  // namespace
 
@@ -37,7 +53,11 @@ Connection::Connection(TcpSocket socket, DeadlineWheel& wheel)
   socket_.set_option(Tcp::no_delay(true), ignored);
 }
 
-Task<IoResult> Connection::Read(net::mutable_buffer room, absl::Duration deadline) {
+Connection::~Connection() {
+  if (tls_ != nullptr && socket_.is_open()) tls_->SayGoodbye();
+}
+
+Task<IoResult> Connection::ReadPlain(net::mutable_buffer room, absl::Duration deadline) {
   if (reading_stopped_) co_return IoResult{IoError::kStopped, 0, {}};
   read_timed_out_ = false;
   reading_ = true;
@@ -51,11 +71,53 @@ Task<IoResult> Connection::Read(net::mutable_buffer room, absl::Duration deadlin
   co_return result;
 }
 
+void Connection::UseTls(std::unique_ptr<TlsChannel> tls) {
+  tls_ = std::move(tls);
+  tls_->Attach(fd());
+}
+
+Task<IoResult> Connection::Handshake() {
+  Step step = tls_->Handshake();
+  while (Waits(step)) {
+    const auto [code] = co_await socket_.async_wait(WaitFor(step), kAwait);
+    if (code || reading_stopped_) co_return IoResult{IoError::kStopped, 0, code};
+    step = tls_->Handshake();
+  }
+  co_return ResultOf(step, *tls_);
+}
+
+Task<IoResult> Connection::ReadTls(net::mutable_buffer room, absl::Duration deadline) {
+  if (reading_stopped_) co_return IoResult{IoError::kStopped, 0, {}};
+  read_timed_out_ = false;
+  reading_ = true;
+  IoResult result;
+  Step step = tls_->Read(room, &result.bytes);
+  if (!Waits(step)) {
+    // A backend that is never waited for must not keep the others waiting.
+    co_await net::post(socket_.get_executor(), net::use_awaitable_t<Executor>());
+  } else {
+    read_deadline_.Arm(deadline);
+    while (Waits(step)) {
+      const auto [code] = co_await socket_.async_wait(
+          WaitFor(step), net::bind_cancellation_slot(cancel_read_.slot(), kAwait));
+      if (code) {
+        result = ToResult(code, read_timed_out_);
+        break;
+      }
+      step = tls_->Read(room, &result.bytes);
+    }
+    read_deadline_.Disarm();
+  }
+  reading_ = false;
+  if (Waits(step) || step == Step::kDone) co_return result;
+  co_return ResultOf(step, *tls_);
+}
+
 void Connection::ExtendRead(absl::Duration deadline) {
   if (reading_) read_deadline_.Arm(deadline);
 }
 
-Task<IoResult> Connection::Write(Gather text, absl::Duration deadline) {
+Task<IoResult> Connection::WritePlain(Gather text, absl::Duration deadline) {
   IoResult result;
   writing_ = true;
   write_timed_out_ = false;
@@ -87,6 +149,41 @@ Task<IoResult> Connection::Write(Gather text, absl::Duration deadline) {
   co_return result;
 }
 
+Task<IoResult> Connection::WriteTls(Gather text, absl::Duration deadline) {
+  IoResult result;
+  writing_ = true;
+  write_timed_out_ = false;
+  size_t written = 0;
+  while (!text.empty()) {
+    if (writing_stopped_) {
+      result.error = IoError::kStopped;
+      break;
+    }
+    size_t bytes = 0;
+    const Step step = tls_->Write(text, &bytes);
+    if (step == Step::kDone) {
+      written += bytes;
+      text.Consume(bytes);
+      continue;
+    }
+    if (!Waits(step)) {
+      result = ResultOf(step, *tls_);
+      break;
+    }
+    write_deadline_.Arm(deadline);
+    const auto [code] = co_await socket_.async_wait(
+        WaitFor(step), net::bind_cancellation_slot(cancel_write_.slot(), kAwait));
+    write_deadline_.Disarm();
+    if (code) {
+      result = ToResult(code, write_timed_out_);
+      break;
+    }
+  }
+  result.bytes = written;
+  writing_ = false;
+  co_return result;
+}
+
 void Connection::StopReading() {
   reading_stopped_ = true;
   cancel_read_.emit(net::cancellation_type::terminal);
@@ -99,6 +196,7 @@ void Connection::StopWriting() {
 
 void Connection::Abort() {
   reading_stopped_ = writing_stopped_ = true;
+  if (tls_ != nullptr) tls_->Detach();
   error_code ignored;
   socket_.close(ignored);
 }
@@ -115,6 +213,7 @@ void Connection::ResetOnClose() {
 }
 
 bool Connection::IsQuiet() {
+  if (tls_ != nullptr) return socket_.is_open() && tls_->IsQuiet();
   char byte = 0;
   const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);

@@ -1,7 +1,7 @@
 #pragma once
 
-// One TCP connection with a deadline on each read and write. All bytes of the gateway pass through
-// this class: a connection over TLS will be a second form of it behind the same four operations.
+// One TCP connection, or TLS over it, with a deadline on each read and write. All bytes of the
+// gateway pass through this class.
 //
 // Worker thread only. At most one Read and one Write at a time, of different coroutines or the
 // same; the connection outlives them.
@@ -11,16 +11,18 @@
 #include <array>
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
+#include <memory>
 #include <string_view>
 
 #include "gateway/transport/asio.h"
 #include "gateway/transport/deadline_wheel.h"
+#include "gateway/transport/tls_channel.h"
 
 namespace tao::transport {
 
 enum class IoError {
   kNone,
-  kEof,      // the peer sent its FIN
+  kEof,      // the peer sent its FIN; over TLS: announced its end
   kReset,    // the connection is gone: reset, or a network error
   kTimeout,  // the deadline passed
   kStopped,  // StopReading, StopWriting or Abort
@@ -56,17 +58,28 @@ class Connection {
  public:
   // Takes over a connected socket, and switches off Nagle's algorithm.
   Connection(TcpSocket socket, DeadlineWheel& wheel);
+  // Over TLS: announces the end, unless something failed or Abort was called.
+  ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  // Makes it a connection over TLS, before anything is read or written. Handshake comes next; Abort
+  // ends its waiting.
+  void UseTls(std::unique_ptr<TlsChannel> tls);
+  Task<IoResult> Handshake();
+
   // Reads what is there, at least one byte. `deadline` is a time of DeadlineWheel.
-  Task<IoResult> Read(net::mutable_buffer room, absl::Duration deadline);
+  Task<IoResult> Read(net::mutable_buffer room, absl::Duration deadline) {
+    return tls_ == nullptr ? ReadPlain(room, deadline) : ReadTls(room, deadline);
+  }
   // Moves the deadline of the Read that is waiting, if one is.
   void ExtendRead(absl::Duration deadline);
 
   // Writes everything; on an error, `bytes` says how much the kernel took. What the socket takes at
   // once is written before this returns to the caller, without a turn of the event loop.
-  Task<IoResult> Write(Gather text, absl::Duration deadline);
+  Task<IoResult> Write(Gather text, absl::Duration deadline) {
+    return tls_ == nullptr ? WritePlain(text, deadline) : WriteTls(text, deadline);
+  }
   bool is_writing() const { return writing_; }
 
   // The Read that waits, and every later one, ends with kStopped.
@@ -76,7 +89,7 @@ class Connection {
   // Both, and the connection is closed towards the peer at once.
   void Abort();
 
-  // Sends a FIN after what was written; reading goes on.
+  // Sends a FIN after what was written; reading goes on. Not over TLS.
   void ShutdownWrite();
   // Makes the close a reset: for an answer whose end the peer must not take for a whole one.
   void ResetOnClose();
@@ -88,9 +101,14 @@ class Connection {
   int fd() { return socket_.native_handle(); }
 
  private:
+  Task<IoResult> ReadPlain(net::mutable_buffer room, absl::Duration deadline);
+  Task<IoResult> ReadTls(net::mutable_buffer room, absl::Duration deadline);
+  Task<IoResult> WritePlain(Gather text, absl::Duration deadline);
+  Task<IoResult> WriteTls(Gather text, absl::Duration deadline);
   IoResult ToResult(const boost::system::error_code& code, bool timed_out) const;
 
   TcpSocket socket_;
+  std::unique_ptr<TlsChannel> tls_;  // null: plain
   net::cancellation_signal cancel_read_;
   net::cancellation_signal cancel_write_;
   bool reading_ = false;
