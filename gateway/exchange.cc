@@ -164,8 +164,7 @@ Task<absl::Status> Exchange::Connect() {
   if (!cancelled_.ok()) co_return cancelled_;
   upstream_ = worker_.pool().Take(*service());
   if (upstream_ != nullptr) co_return absl::OkStatus();
-  upstream_ = std::make_unique<upstream::UpstreamConnection>(worker_.io(), worker_.wheel(),
-                                                             worker_.config().upstream, *service());
+  upstream_ = std::make_unique<upstream::UpstreamConnection>(worker_.upstream_parts(), *service());
   co_return co_await upstream_->Connect();
 }
 

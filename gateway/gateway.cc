@@ -28,13 +28,23 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
                                                         routing::FailureListener* failures) {
   const size_t count = config.workers > 0 ? static_cast<size_t>(config.workers)
                                           : std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::unique_ptr<upstream::TlsClient>> tls(count);
+  for (auto& client : tls) {
+    ASSIGN_OR_RETURN(client, upstream::TlsClient::Create(config.upstream.ca_file));
+  }
   ASSIGN_OR_RETURN(const ListeningSockets sockets, OpenListeningSockets(config.listen, count));
   std::unique_ptr<Gateway> gateway(new Gateway(config));
+  gateway->resolver_ = std::make_unique<upstream::Resolver>(
+      config.upstream.lookup, config.upstream.name_time_to_live,
+      [raw = gateway.get()](const std::string& host,
+                            std::shared_ptr<const upstream::Resolution> found) {
+        raw->PostToAll([host, found](Worker& worker) { worker.AdoptName(host, found); });
+      });
   gateway->address_ = sockets.address;
   gateway->port_ = sockets.port;
   for (size_t i = 0; i < count; ++i) {
-    gateway->workers_.push_back(
-        std::make_unique<Worker>(i, gateway->config_, sockets.fds[i], failures));
+    gateway->workers_.push_back(std::make_unique<Worker>(
+        i, gateway->config_, sockets.fds[i], std::move(tls[i]), *gateway->resolver_, failures));
     gateway->workers_.back()->OnIdle([raw = gateway.get()] {
       base::MutexLock lock(raw->mutex_);
       raw->became_idle_.SignalAll();
@@ -71,6 +81,11 @@ void Gateway::Publish(std::shared_ptr<const routing::RouteTable> table) {
     return snapshot->table->Find(entry.first) == nullptr && entry.second->Sum() == 0;
   });
   PostToAll([snapshot](Worker& worker) { worker.Adopt(snapshot); });
+  std::vector<std::string> hosts;
+  for (const routing::Service& service : snapshot->table->services()) {
+    if (!service.backend.host.empty()) hosts.push_back(service.backend.host);
+  }
+  resolver_->Keep(hosts);
 }
 
 int Gateway::InFlight(std::string_view job_id) const {

@@ -42,7 +42,8 @@ class Gateway : public routing::ExchangeCounter {
   ~Gateway() override;
 
   // Every request that arrives from now on is routed by `table`, or for a moment still by the one
-  // before; exchanges in flight keep theirs. Does not block.
+  // before; exchanges in flight keep theirs. Names of backends are looked up from now on. Does not
+  // block.
   void Publish(std::shared_ptr<const routing::RouteTable> table);
 
   // A worker that has not adopted the last table yet counts as one exchange: it may be beginning
@@ -85,7 +86,8 @@ class Gateway : public routing::ExchangeCounter {
   std::string address_;
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::atomic<size_t> next_worker_ = 0;  // of PostInfer
+  std::unique_ptr<upstream::Resolver> resolver_;  // tells the workers: ends before them
+  std::atomic<size_t> next_worker_ = 0;           // of PostInfer
 
   mutable base::Mutex mutex_;  // no request takes it
   base::CondVar became_idle_;  // some worker did

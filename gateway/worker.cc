@@ -34,6 +34,7 @@ std::shared_ptr<const RoutingSnapshot> NoTable() {
 }  // namespace
 
 Worker::Worker(size_t index, const GatewayConfig& config, int listen_fd,
+               std::unique_ptr<upstream::TlsClient> tls, upstream::Resolver& resolver,
                routing::FailureListener* failures)
     : index_(index),
       config_(config),
@@ -42,6 +43,9 @@ Worker::Worker(size_t index, const GatewayConfig& config, int listen_fd,
       keeps_running_(io_.get_executor()),
       wheel_(io_),
       hangups_(io_),
+      names_([&resolver](const std::string& host) { resolver.Ask(host); }),
+      tls_(std::move(tls)),
+      upstream_parts_{io_, wheel_, config.upstream, names_, *tls_},
       pool_(wheel_, config.upstream),
       routing_(NoTable()),
       request_id_salt_(RandomSalt()),
@@ -63,6 +67,8 @@ void Worker::Post(absl::AnyInvocable<void()> task) { net::post(io_, std::move(ta
 void Worker::Adopt(std::shared_ptr<const RoutingSnapshot> snapshot) {
   routing_ = std::move(snapshot);
   pool_.Retain(*routing_->table);
+  names_.Retain(*routing_->table);
+  tls_->Retain(*routing_->table);
   adopted_.store(routing_->generation, std::memory_order_release);
 }
 

@@ -35,8 +35,9 @@ class Session;
 class Worker {
  public:
   // Takes over the listening socket `listen_fd`. `config` and `failures` outlive the worker;
-  // `failures` may be null.
+  // `failures` may be null. `resolver` outlives the thread.
   Worker(size_t index, const GatewayConfig& config, int listen_fd,
+         std::unique_ptr<upstream::TlsClient> tls, upstream::Resolver& resolver,
          routing::FailureListener* failures);
   // The thread must have ended: Finish and Join come first.
   ~Worker();
@@ -54,6 +55,9 @@ class Worker {
   // --- Control, on the worker's thread ---
 
   void Adopt(std::shared_ptr<const RoutingSnapshot> snapshot);
+  void AdoptName(const std::string& host, std::shared_ptr<const upstream::Resolution> found) {
+    names_.Adopt(host, std::move(found));
+  }
   void FailReadiness() { draining_ = true; }
   // No new connections; those without an exchange are closed; the others close after theirs.
   void StopAccepting();
@@ -72,6 +76,7 @@ class Worker {
   transport::net::io_context& io() { return io_; }
   transport::DeadlineWheel& wheel() { return wheel_; }
   transport::HangupWatch& hangups() { return hangups_; }
+  const upstream::UpstreamParts& upstream_parts() const { return upstream_parts_; }
   upstream::Pool& pool() { return pool_; }
   const std::shared_ptr<const RoutingSnapshot>& routing() const { return routing_; }
   bool draining() const { return draining_; }
@@ -109,6 +114,9 @@ class Worker {
   transport::net::executor_work_guard<transport::Executor> keeps_running_;
   transport::DeadlineWheel wheel_;
   transport::HangupWatch hangups_;
+  upstream::NameCache names_;
+  const std::unique_ptr<upstream::TlsClient> tls_;
+  const upstream::UpstreamParts upstream_parts_;
   upstream::Pool pool_;
   std::shared_ptr<const RoutingSnapshot> routing_;
   std::atomic<uint64_t> adopted_ = 0;

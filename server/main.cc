@@ -205,6 +205,7 @@ absl::Status Server::StartFaces() {
   config.max_body_bytes = config_.max_body_bytes;
   config.max_held_body_bytes = config_.max_held_body_bytes;
   config.drain_notice = absl::Seconds(config_.drain_notice_seconds);
+  config.upstream.ca_file = config_.upstream_ca_file;
   ASSIGN_OR_RETURN(gateway_, gateway::Gateway::Start(config, prober_.get()));
   cutter_ = std::make_unique<Cutter>(*gateway_);
   parts_.exchanges = gateway_.get();

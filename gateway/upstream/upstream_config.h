@@ -1,16 +1,25 @@
 #pragma once
 
-// How long a backend may take, and how many idle connections to it are kept. Part of
-// GatewayConfig.
+// How backends are found and trusted, how long they may take, and how many idle connections to them
+// are kept. Part of GatewayConfig.
 
 #include <absl/time/time.h>
 
 #include <cstddef>
+#include <string>
+
+#include "gateway/upstream/resolver.h"
 
 namespace tao::upstream {
 
 struct UpstreamConfig {
-  // Until the TCP connection stands, name lookup included.
+  // PEM file of CAs that are trusted beside the system's; may be empty.
+  std::string ca_file;
+  // How old the addresses of a name may become until it is looked up again.
+  absl::Duration name_time_to_live = absl::Seconds(30);
+  // How names are looked up; tests have another way.
+  Lookup lookup = LookUpBySystem;
+  // Until the connection stands, name lookup and TLS handshake included.
   absl::Duration connect_timeout = absl::Seconds(5);
   // From the last byte of the request to the complete head of the answer. A container that does
   // not stream says nothing until the whole answer is there: a video takes many minutes.

@@ -3,7 +3,6 @@
 #include <absl/strings/str_format.h>
 #include <sys/socket.h>
 
-#include <boost/asio/ip/basic_resolver.hpp>
 #include <cerrno>
 #include <utility>
 
@@ -26,95 +25,125 @@ namespace {
 
 constexpr int kMaxInterimHeads = 16;
 
-std::string WithoutBrackets(const std::string& host) {
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  return bracketed ? host.substr(1, host.size() - 2) : host;
+std::string OriginOf(const routing::Backend& backend) {
+  return backend.scheme == "https" ? TlsOriginOf(backend) : "";
+}
+
+// What is left of `until`, for the first of `count` attempts.
+absl::Duration ShareOf(absl::Duration until, size_t count) {
+  return DeadlineWheel::After((until - DeadlineWheel::Now()) / static_cast<int64_t>(count));
 }
 
 }  // namespace
 
-// Shared with the resolver's handler: a lookup cannot be interrupted, and may end after we have
-// given up on it.
-struct UpstreamConnection::Lookup {
-  explicit Lookup(net::io_context& io) : resolver(io), done(io.get_executor()) {}
-
-  net::ip::basic_resolver<Tcp, transport::Executor> resolver;
-  transport::Signal done;
-  error_code error;
-  std::vector<Tcp::endpoint> endpoints;
-};
-
-UpstreamConnection::UpstreamConnection(net::io_context& io, DeadlineWheel& wheel,
-                                       const UpstreamConfig& config,
-                                       const routing::Service& service)
-    : io_(io),
-      wheel_(wheel),
-      config_(config),
+UpstreamConnection::UpstreamConnection(const UpstreamParts& parts, const routing::Service& service)
+    : parts_(parts),
       job_id_(service.job_id),
       host_(service.backend.host),
       port_(service.backend.port),
-      connect_deadline_(wheel, [this] {
+      tls_origin_(OriginOf(service.backend)),
+      tls_name_(tls_origin_.empty() ? "" : routing::TlsNameOf(service.backend)),
+      connect_deadline_(parts.wheel, [this] {
         connect_timed_out_ = true;
-        if (lookup_ != nullptr) lookup_->done.Set();
-        error_code ignored;
-        if (socket_.has_value()) socket_->close(ignored);
+        Break();
       }) {}
 
 Task<absl::Status> UpstreamConnection::Connect() {
-  connect_deadline_.Arm(DeadlineWheel::After(config_.connect_timeout));
+  const absl::Duration until = DeadlineWheel::After(parts_.config.connect_timeout);
+  connect_deadline_.Arm(until);
   std::vector<Tcp::endpoint> endpoints;
   absl::Status found = co_await FindAddresses(&endpoints);
+  connect_deadline_.Disarm();
   if (!found.ok()) co_return found;
 
-  error_code error = net::error::host_not_found;
-  for (const Tcp::endpoint& endpoint : endpoints) {
-    error = co_await ConnectTo(endpoint);
-    if (!error || connect_timed_out_ || aborted_) break;
+  Failure failure;
+  for (size_t i = 0; i < endpoints.size(); ++i) {
+    connect_deadline_.Arm(ShareOf(until, endpoints.size() - i));
+    connect_timed_out_ = false;
+    failure = co_await Try(endpoints[i]);
+    if (failure.why.empty() || failure.final || aborted_) break;
   }
   connect_deadline_.Disarm();
-  if (connect_timed_out_) {
-    co_return ConnectError(
-        absl::StrFormat("no answer within %s", absl::FormatDuration(config_.connect_timeout)));
-  }
   if (aborted_) co_return ConnectError("given up");
-  if (error) co_return ConnectError(error.message());
-  connection_.emplace(*std::move(socket_), wheel_);
-  socket_.reset();
-  co_return absl::OkStatus();
+  if (failure.why.empty()) co_return absl::OkStatus();
+  if (endpoints.size() > 1) {
+    failure.why += absl::StrFormat(" (the last of %d addresses)", endpoints.size());
+  }
+  co_return ConnectError(failure.why);
 }
 
 Task<absl::Status> UpstreamConnection::FindAddresses(std::vector<Tcp::endpoint>* endpoints) {
   error_code error;
-  const std::string name = WithoutBrackets(host_);
-  const net::ip::address address = net::ip::make_address(name, error);
   const auto port = static_cast<uint16_t>(port_);
+  const net::ip::address address = ParseAddress(host_, error);
   if (!error) {
     endpoints->emplace_back(address, port);
     co_return absl::OkStatus();
   }
-  lookup_ = std::make_shared<Lookup>(io_);
-  lookup_->resolver.async_resolve(
-      name, "", [lookup = lookup_, port](const error_code& failed, const auto& results) {
-        lookup->error = failed;
-        for (const auto& result : results) {
-          lookup->endpoints.emplace_back(result.endpoint().address(), port);
-        }
-        lookup->done.Set();
-      });
-  co_await lookup_->done.Wait();
-  const std::shared_ptr<Lookup> lookup = std::exchange(lookup_, nullptr);
-  if (connect_timed_out_ || aborted_) co_return absl::OkStatus();  // Connect says so
-  if (lookup->error) co_return ConnectError("its name has no address: " + lookup->error.message());
-  *endpoints = std::move(lookup->endpoints);
+  std::shared_ptr<const Resolution> found = parts_.names.Find(host_);
+  if (found == nullptr) {
+    lookup_.emplace(parts_.names, host_, parts_.io.get_executor());
+    co_await lookup_->done.Wait();
+    found = lookup_->result;
+    lookup_.reset();
+  }
+  if (aborted_) co_return ConnectError("given up");
+  if (found == nullptr) {
+    co_return ConnectError(absl::StrFormat("its name was not looked up within %s",
+                                           absl::FormatDuration(parts_.config.connect_timeout)));
+  }
+  if (found->addresses.empty()) co_return ConnectError("its name has no address: " + found->error);
+  for (const net::ip::address& each : found->addresses) endpoints->emplace_back(each, port);
   co_return absl::OkStatus();
 }
 
-Task<error_code> UpstreamConnection::ConnectTo(const Tcp::endpoint& endpoint) {
+Task<UpstreamConnection::Failure> UpstreamConnection::Try(Tcp::endpoint endpoint) {
+  Failure failure;
+  const error_code error = co_await ConnectTo(endpoint);
+  if (connect_timed_out_) {
+    failure.why =
+        absl::StrFormat("no answer within %s", absl::FormatDuration(parts_.config.connect_timeout));
+  } else if (error) {
+    failure.why = error.message();
+  } else {
+    connection_.emplace(*std::move(socket_), parts_.wheel);
+    if (!tls_origin_.empty()) failure = co_await StartTls();
+  }
+  socket_.reset();
+  if (!failure.why.empty()) connection_.reset();
+  co_return failure;
+}
+
+Task<UpstreamConnection::Failure> UpstreamConnection::StartTls() {
+  Failure failure;
+  std::unique_ptr<transport::TlsChannel> tls = parts_.tls.NewChannel(tls_name_, tls_origin_);
+  if (tls == nullptr) {
+    failure.why = "no certificate can be for its name";
+    failure.final = true;
+    co_return failure;
+  }
+  const std::string& refusal = tls->refusal();  // the connection keeps the channel
+  connection_->UseTls(std::move(tls));
+  const IoResult result = co_await connection_->Handshake();
+  if (result.ok()) co_return failure;
+  failure.final = !refusal.empty();
+  if (failure.final) {
+    failure.why = refusal;
+  } else if (connect_timed_out_) {
+    failure.why = absl::StrFormat("no TLS handshake within %s",
+                                  absl::FormatDuration(parts_.config.connect_timeout));
+  } else {
+    failure.why = "TLS handshake: " + result.code.message();
+  }
+  co_return failure;
+}
+
+Task<error_code> UpstreamConnection::ConnectTo(Tcp::endpoint endpoint) {
   // Not socket::open: helper programs of the daemon must not inherit the descriptor.
   const int fd =
       ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) co_return error_code(errno, boost::system::system_category());
-  socket_.emplace(io_);
+  socket_.emplace(parts_.io);
   error_code error;
   socket_->assign(endpoint.protocol(), fd, error);
   if (error) co_return error;
@@ -124,9 +153,9 @@ Task<error_code> UpstreamConnection::ConnectTo(const Tcp::endpoint& endpoint) {
 
 Task<absl::Status> UpstreamConnection::Send(transport::Gather text, bool* accepted_nothing) {
   const IoResult result =
-      co_await connection_->Write(text, DeadlineWheel::After(config_.between_bytes_timeout));
+      co_await connection_->Write(text, DeadlineWheel::After(parts_.config.between_bytes_timeout));
   if (accepted_nothing != nullptr) *accepted_nothing = !result.ok() && result.bytes == 0;
-  first_byte_deadline_ = DeadlineWheel::After(config_.first_byte_timeout);
+  first_byte_deadline_ = DeadlineWheel::After(parts_.config.first_byte_timeout);
   if (!answered_) connection_->ExtendRead(first_byte_deadline_);
   if (result.ok()) co_return absl::OkStatus();
   co_return ReadError(result, "while the request was sent");
@@ -162,7 +191,7 @@ Task<absl::Status> UpstreamConnection::ReadBody(transport::BodyPiece* piece) {
   absl::Status taken = TakeBody(piece);
   while (taken.ok() && piece->data.empty() && !piece->last) {
     const IoResult result = co_await connection_->Read(
-        input_.Room(), DeadlineWheel::After(config_.between_bytes_timeout));
+        input_.Room(), DeadlineWheel::After(parts_.config.between_bytes_timeout));
     if (result.error == IoError::kEof && body_.OnEof()) {
       piece->last = true;
       co_return absl::OkStatus();
@@ -199,18 +228,24 @@ bool UpstreamConnection::Finish() {
 
 void UpstreamConnection::Abort() {
   aborted_ = true;
+  Break();
+}
+
+void UpstreamConnection::Break() {
   error_code ignored;
   if (connection_.has_value()) {
     connection_->Abort();
   } else if (socket_.has_value()) {
     socket_->close(ignored);
-  } else if (lookup_ != nullptr) {
+  } else if (lookup_.has_value()) {
     lookup_->done.Set();
   }
 }
 
 bool UpstreamConnection::Serves(const routing::Service& service) {
-  return service.backend.host == host_ && service.backend.port == port_ && connection_->IsQuiet();
+  const routing::Backend& backend = service.backend;
+  return backend.host == host_ && backend.port == port_ && OriginOf(backend) == tls_origin_ &&
+         connection_->IsQuiet();
 }
 
 Task<absl::Status> UpstreamConnection::Fill(absl::Duration deadline, std::string_view awaited) {

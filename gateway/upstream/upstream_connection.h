@@ -1,6 +1,7 @@
 #pragma once
 
-// One connection to a backend: connects, sends a request, reads its answer. Every failure becomes
+// One connection to a backend, over TLS where its scheme is https: connects, sends a request, reads
+// its answer. Every failure becomes
 // the error that the client is told (upstream_connect, upstream_reset, upstream_timeout), with the
 // service's name and what to do next.
 //
@@ -19,19 +20,29 @@
 #include "gateway/http/hop_by_hop.h"
 #include "gateway/transport/connection.h"
 #include "gateway/transport/input_buffer.h"
+#include "gateway/upstream/name_cache.h"
+#include "gateway/upstream/tls_client.h"
 #include "gateway/upstream/upstream_config.h"
 #include "server/routing/route_table.h"
 
 namespace tao::upstream {
 
+// What the connections of one worker share.
+struct UpstreamParts {
+  transport::net::io_context& io;
+  transport::DeadlineWheel& wheel;
+  const UpstreamConfig& config;
+  NameCache& names;
+  TlsClient& tls;
+};
+
 class UpstreamConnection {
  public:
-  // `config` outlives the connection. Of the service only names are kept.
-  UpstreamConnection(transport::net::io_context& io, transport::DeadlineWheel& wheel,
-                     const UpstreamConfig& config, const routing::Service& service);
+  // `parts` outlive the connection. Of the service only names are kept.
+  UpstreamConnection(const UpstreamParts& parts, const routing::Service& service);
 
-  // Opens the connection: the addresses of the host one after the other, within the connect
-  // time-out.
+  // Opens the connection: the addresses of the host one after the other, each with its share of
+  // what is left of the connect time-out.
   transport::Task<absl::Status> Connect();
 
   // Sends everything. Errors: upstream_reset, upstream_timeout. `accepted_nothing`, if wanted: the
@@ -68,25 +79,31 @@ class UpstreamConnection {
   bool was_used() const { return was_used_; }
 
  private:
-  struct Lookup;
+  // Why an address was of no use.
+  struct Failure {
+    std::string why;     // empty: it was
+    bool final = false;  // the others will be of none either
+  };
 
   transport::Task<absl::Status> FindAddresses(std::vector<transport::Tcp::endpoint>* endpoints);
-  transport::Task<boost::system::error_code> ConnectTo(const transport::Tcp::endpoint& endpoint);
+  transport::Task<Failure> Try(transport::Tcp::endpoint endpoint);
+  transport::Task<boost::system::error_code> ConnectTo(transport::Tcp::endpoint endpoint);
+  transport::Task<Failure> StartTls();
+  void Break();
   transport::Task<absl::Status> Fill(absl::Duration deadline, std::string_view awaited);
   absl::Status ConnectError(std::string_view why) const;
   absl::Status ReadError(const transport::IoResult& result, std::string_view awaited) const;
   absl::Status ProtocolError(std::string_view why) const;
 
-  transport::net::io_context& io_;
-  transport::DeadlineWheel& wheel_;
-  const UpstreamConfig& config_;
+  const UpstreamParts& parts_;
   const std::string job_id_;
   const std::string host_;
   const int port_;
+  const std::string tls_origin_, tls_name_;  // empty: plain
 
   // While connecting.
   std::optional<transport::TcpSocket> socket_;
-  std::shared_ptr<Lookup> lookup_;
+  std::optional<NameCache::Waiter> lookup_;
   bool connect_timed_out_ = false;
   bool aborted_ = false;
   transport::Deadline connect_deadline_;
