@@ -47,26 +47,25 @@ std::string RenderGpus(const std::vector<std::string>& ids) {
 std::vector<std::string> RenderRun(const launch::LaunchPlan& plan,
                                    const DockerRunContext& context) {
   // No --rm: a container that ended must tell its exit status and its log. No --restart either.
-  std::vector<std::string> arguments = {
-      "run",
-      "--detach",
-      "--init",
-      "--name",
-      plan.job_id,
-      "--label",
-      Label(kJobLabel, plan.job_id),
-      "--label",
-      Label(kDaemonLabel, context.daemon_id),
-      "--shm-size",
-      plan.shm_size,
-      "--network",
-      context.network,
-      "--publish",
-      absl::StrFormat("127.0.0.1:%d:%d", context.host_port, kContainerPort)};
+  std::vector<std::string> arguments = {"run",
+                                        "--detach",
+                                        "--init",
+                                        "--name",
+                                        plan.job_id,
+                                        "--label",
+                                        Label(kJobLabel, plan.job_id),
+                                        "--label",
+                                        Label(kDaemonLabel, context.daemon_id),
+                                        "--shm-size",
+                                        plan.shm_size};
   const auto add = [&arguments](std::string name, std::string value) {
     arguments.push_back(std::move(name));
     arguments.push_back(std::move(value));
   };
+  if (!context.network.empty()) add("--network", context.network);
+  for (const auto& [name, value] : context.labels) add("--label", Label(name, value));
+  add("--publish",
+      absl::StrFormat("%s:%d:%d", context.publish_address, context.host_port, kContainerPort));
   for (std::string& argument : GpuArguments(context)) arguments.push_back(std::move(argument));
   for (const auto& [name, value] : plan.env) add("-e", name + "=" + value);
   for (const std::string& name : context.secret_names) add("-e", name);

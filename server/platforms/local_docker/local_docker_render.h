@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/launch/launch_plan.h"
@@ -16,10 +17,12 @@ inline constexpr std::string_view kDaemonLabel = "tao-daemon";
 
 struct DockerRunContext {
   std::string daemon_id;
-  std::string network;
+  std::string network;  // empty: the engine's own
+  std::string publish_address = "127.0.0.1";
   int host_port = 0;
-  std::vector<std::string> gpu_ids;  // leased; empty: no GPU
-  bool tegra = false;                // Jetson: its GPU is reached through --runtime=nvidia
+  std::vector<std::string> gpu_ids;                         // leased; empty: no GPU
+  std::vector<std::pair<std::string, std::string>> labels;  // beside ours
+  bool tegra = false;  // Jetson: its GPU is reached through --runtime=nvidia
   // Of plan.secret_names, those that the environment has: handed on by name, never by value.
   std::vector<std::string> secret_names;
 };

@@ -1,0 +1,128 @@
+// BrevPlatform's endpoints: a tunnel to the instance's loopback, or the instance's own address.
+
+#include <absl/strings/str_format.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <memory>
+
+#include "server/base/log.h"
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/io/file.h"
+#include "server/platforms/brev/brev_platform.h"
+#include "server/platforms/local_docker/local_docker_render.h"
+
+namespace tao::platforms {
+namespace {
+
+constexpr absl::Duration kTunnelLimit = absl::Seconds(60);
+constexpr int kConnectLimitMs = 5000;
+
+std::string NumericOf(const addrinfo& address) {
+  char text[NI_MAXHOST] = "";
+  getnameinfo(address.ai_addr, address.ai_addrlen, text, sizeof(text), nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
+bool Connects(const addrinfo& address) {
+  const io::UniqueFd fd(socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return false;
+  if (connect(fd.get(), address.ai_addr, address.ai_addrlen) == 0) return true;
+  if (errno != EINPROGRESS) return false;
+  pollfd waiting = {.fd = fd.get(), .events = POLLOUT, .revents = 0};
+  if (poll(&waiting, 1, kConnectLimitMs) != 1) return false;
+  int error = 0;
+  socklen_t size = sizeof(error);
+  return getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
+// The first numeric address of `host` that takes a connection on `port`.
+absl::StatusOr<std::string> ConnectTo(const std::string& host, int port) {
+  addrinfo hints = {};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+      error != 0) {
+    return absl::UnavailableError(absl::StrFormat("%s: %s", host, gai_strerror(error)));
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, &freeaddrinfo);
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    if (Connects(*each)) return NumericOf(*each);
+  }
+  return absl::UnavailableError(absl::StrFormat("%s:%d takes no connection", host, port));
+}
+
+// As in a URL.
+std::string HostInUrl(const std::string& host) {
+  return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
+
+}  // namespace
+
+TunnelSpec BrevPlatform::TunnelOf(const BrevState& state, int host_port, int instance_port) const {
+  const io::SshTarget target = ShellOf(state.instance_name).target();
+  return {.argv = RenderTunnel(target, host_port, instance_port),
+          .unset_env = config_.secret_names,
+          .local_port = host_port,
+          .explain = [target](std::string_view err) {
+            return InstanceSshError(target.host, io::SshError(target, err));
+          }};
+}
+
+absl::Status BrevPlatform::OpenEndpoint(const launch::LaunchPlan& plan, const SshAlias& alias,
+                                        LaunchSession& session, PlatformJob& job,
+                                        BrevState& state) const {
+  const auto address = plan.platform_options.find("publish-address");
+  if (address != plan.platform_options.end() && address->second == "0.0.0.0") {
+    const absl::StatusOr<std::string> ip =
+        alias.proxied ? absl::UnavailableError("the instance has no address of its own")
+                      : ConnectTo(alias.hostname, job.instance_port);
+    if (ip.ok()) {
+      state.address = alias.hostname;
+      state.ip = *ip;
+      return session.SaveDriverState(state.ToMap());
+    }
+    base::Log(base::LogLevel::kWarning, "platforms",
+              "the instance's own address takes no connection from here, so a tunnel is used; the "
+              "provider's firewall may be in the way",
+              {{"job_id", plan.job_id}, {"why", std::string(base::ToStd(ip.status().message()))}});
+  }
+  RETURN_IF_ERROR(session.BeginStep(registry::Step::kOpenTunnel));
+  while (true) {
+    const absl::Status opened =
+        config_.tunnels->Open(plan.job_id, TunnelOf(state, job.host_port, job.instance_port),
+                              kTunnelLimit, session.cancel());
+    if (opened.ok()) break;
+    if (!absl::IsResourceExhausted(opened)) return opened;
+    ASSIGN_OR_RETURN(job.host_port, session.NextPort());
+  }
+  return session.EndStep(registry::Step::kOpenTunnel);
+}
+
+void BrevPlatform::Adopt(const PlatformJob& job) {
+  const BrevState state = ToBrevState(job.driver_state);
+  if (!state.address.empty() || state.instance_name.empty() || job.instance_port == 0) return;
+  config_.tunnels->Adopt(job.job_id, TunnelOf(state, job.host_port, job.instance_port));
+}
+
+Platform::Endpoint BrevPlatform::EndpointOf(const PlatformJob& job) const {
+  const BrevState state = ToBrevState(job.driver_state);
+  Endpoint endpoint;
+  const bool direct = !state.address.empty();
+  const int port = direct ? job.instance_port : job.host_port;
+  endpoint.backend.host = direct ? state.ip : "127.0.0.1";
+  endpoint.backend.port = port;
+  endpoint.backend.authority =
+      absl::StrFormat("%s:%d", direct ? HostInUrl(state.address) : "localhost", port);
+  endpoint.host_url = "http://" + endpoint.backend.authority;
+  if (!state.network.empty()) {
+    endpoint.docker_url = absl::StrFormat("http://%s:%d", job.job_id, kContainerPort);
+  }
+  endpoint.instance_id = state.instance_id;
+  return endpoint;
+}
+
+}  // namespace tao::platforms

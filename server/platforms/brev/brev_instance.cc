@@ -1,0 +1,129 @@
+#include "server/platforms/brev/brev_instance.h"
+
+#include <absl/strings/ascii.h>
+#include <absl/strings/str_format.h>
+#include <poll.h>
+
+#include "server/base/status.h"
+#include "server/base/strings.h"
+#include "server/platforms/brev/brev_parse.h"
+#include "server/platforms/brev/brev_render.h"
+#include "server/platforms/local_docker/local_docker_render.h"
+
+namespace tao::platforms {
+namespace {
+
+constexpr absl::Duration kAskTimeout = absl::Seconds(45);     // ssh's connect is 15 s of it
+constexpr absl::Duration kRemoveTimeout = absl::Seconds(90);  // rm waits for the container's end
+constexpr int kRemovalRounds = 30;
+constexpr int kRemovalRoundMs = 1000;
+constexpr int kNoProgram = 127;  // of a shell
+
+}  // namespace
+
+absl::StatusOr<io::SubprocessResult> BrevInstanceShell::Run(const io::SshCommand& command) const {
+  absl::StatusOr<io::SubprocessResult> result = io::RunSsh(target_, command);
+  if (!result.ok()) return InstanceSshError(name(), result.status());
+  return result;
+}
+
+absl::StatusOr<io::SubprocessResult> BrevInstanceShell::Docker(
+    const std::vector<std::string>& arguments, absl::Duration timeout,
+    const base::CancelToken* cancel) const {
+  io::SshCommand command;
+  command.command = DockerCommand(arguments);
+  command.timeout = timeout;
+  command.cancel = cancel;
+  return Run(command);
+}
+
+absl::Status BrevInstanceShell::Answers(absl::Duration timeout,
+                                        const base::CancelToken* cancel) const {
+  io::SshCommand command;
+  command.command = "echo ok";
+  command.timeout = timeout;
+  command.cancel = cancel;
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run(command));
+  if (result.exit_code == 0 && result.out == "ok\n") return absl::OkStatus();
+  return absl::UnavailableError(absl::StrFormat(
+      "instance %s runs no commands: %s", base::Quoted(name()), base::Quoted(result.err, 300)));
+}
+
+absl::StatusOr<std::string> BrevInstanceShell::DockerVersion(absl::Duration timeout) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result,
+                   Docker({"version", "--format", "{{.Server.Version}}"}, timeout, nullptr));
+  if (result.exit_code == 0) return std::string(absl::StripAsciiWhitespace(result.out));
+  if (result.exit_code == kNoProgram) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("instance %s has no docker. Choose one whose image has it (brev create "
+                        "--mode vm), or install it there",
+                        base::Quoted(name())));
+  }
+  return InstanceDockerError(name(), "docker cannot be used", result.exit_code, result.err);
+}
+
+absl::StatusOr<std::vector<HostGpu>> BrevInstanceShell::Gpus(absl::Duration timeout) const {
+  io::SshCommand command;
+  command.command = "nvidia-smi --query-gpu=index,uuid,memory.used --format=csv,noheader,nounits";
+  command.timeout = timeout;
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run(command));
+  if (result.exit_code == kNoProgram) return std::vector<HostGpu>();
+  if (result.exit_code != 0) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "nvidia-smi on instance %s failed: %s. The instance's driver does not work: restart it, or "
+        "use another one",
+        base::Quoted(name()), base::Quoted(result.err + result.out, 300)));
+  }
+  return ParseNvidiaSmi(result.out);
+}
+
+absl::StatusOr<std::set<std::string>> BrevInstanceShell::TakenGpus(absl::Duration timeout) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result,
+                   Docker({"ps", "--filter", absl::StrFormat("label=%s", kGpusLabel), "--format",
+                           absl::StrFormat("{{.Label \"%s\"}}", kGpusLabel)},
+                          timeout, nullptr));
+  if (result.exit_code != 0) {
+    return InstanceDockerError(name(), "docker could not list its containers", result.exit_code,
+                               result.err);
+  }
+  return ParseTakenGpus(result.out);
+}
+
+absl::StatusOr<std::optional<ContainerFacts>> BrevInstanceShell::Inspect(
+    const std::string& container) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result,
+                   Docker(RenderInspect({container}), kAskTimeout, nullptr));
+  if (result.exit_code != 0) {
+    if (FailureOf(result.err) == DockerFailure::kNoContainer) {
+      return std::optional<ContainerFacts>();
+    }
+    return InstanceDockerError(name(), "docker could not be asked about container " + container,
+                               result.exit_code, result.err);
+  }
+  ASSIGN_OR_RETURN(std::vector<ContainerFacts> containers, ParseContainers(result.out));
+  // docker also finds a container by a beginning of its id, which is not what we look for.
+  if (containers.size() != 1 || containers.front().name != container) {
+    return std::optional<ContainerFacts>();
+  }
+  return std::optional<ContainerFacts>(std::move(containers.front()));
+}
+
+absl::Status BrevInstanceShell::Remove(const std::string& container) const {
+  for (int round = 0; round < kRemovalRounds; ++round) {
+    // -v: its anonymous volumes too. Exits with 0 when there is no such container.
+    ASSIGN_OR_RETURN(const io::SubprocessResult result,
+                     Docker({"rm", "-f", "-v", container}, kRemoveTimeout, nullptr));
+    const DockerFailure failure = FailureOf(result.err);
+    if (result.exit_code == 0 || failure == DockerFailure::kNoContainer) return absl::OkStatus();
+    if (failure != DockerFailure::kRemovalInProgress) {
+      return InstanceDockerError(name(), "container " + container + " could not be removed",
+                                 result.exit_code, result.err);
+    }
+    poll(nullptr, 0, kRemovalRoundMs);
+  }
+  return absl::UnavailableError(
+      absl::StrFormat("docker on instance %s is still removing container %s; it is asked again",
+                      base::Quoted(name()), container));
+}
+
+}  // namespace tao::platforms
