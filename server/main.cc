@@ -31,6 +31,7 @@
 #include "server/lifecycle/lifecycle.h"
 #include "server/lifecycle/port_lock.h"
 #include "server/lifecycle/route_publisher.h"
+#include "server/platforms/brev/brev_platform.h"
 #include "server/platforms/kubernetes/kubernetes_platform.h"
 #include "server/platforms/lepton/lepton_platform.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
@@ -183,6 +184,13 @@ void Server::MakePlatforms() {
 
   platforms_.push_back(
       std::make_unique<platforms::LeptonPlatform>(*http_, platforms::LeptonConfig{}));
+
+  platforms::BrevConfig brev;
+  brev.daemon_id = state_->daemon_id();
+  brev.tunnels = &tunnels_;
+  brev.secret_names = secret_names;
+  platforms_.push_back(std::make_unique<platforms::BrevPlatform>(std::move(brev)));
+
   for (const auto& platform : platforms_) {
     parts_.platforms.emplace(std::string(platform->traits().name), platform.get());
   }

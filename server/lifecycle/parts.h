@@ -71,10 +71,15 @@ struct Parts {
 
 // The driver's view of a record.
 inline platforms::PlatformJob JobOf(const registry::ServiceRecord& record) {
-  return {.job_id = record.job_id,
-          .host_port = record.host_port,
-          .instance_port = record.instance_port,
-          .driver_state = record.driver_state};
+  platforms::PlatformJob job = {.job_id = record.job_id,
+                                .host_port = record.host_port,
+                                .instance_port = record.instance_port,
+                                .driver_state = record.driver_state};
+  // Where another tool's job is, its entry alone says.
+  if (record.foreign && !record.instance_id.empty()) {
+    job.driver_state["instance_id"] = record.instance_id;
+  }
+  return job;
 }
 
 // Which ports of this host `record` may have.
