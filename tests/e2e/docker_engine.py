@@ -112,8 +112,9 @@ class OwnEngine(Engine):
     """Debian's dockerd in `folder`. Containers outlive it (--live-restore), as on careful hosts, so that `kill`
     and `start` are an engine that went away and came back."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, launcher=()):
         super().__init__(f"unix://{folder}/docker.sock")
+        self.launcher = launcher  # what dockerd is executed by, e.g. in a network of its own
         self.folder = pathlib.Path(folder)
         self.process = None
         self.live_restore = True
@@ -139,7 +140,7 @@ class OwnEngine(Engine):
         # they are. A port that is published on loopback goes through docker's own proxy.
         with open(self.folder / "dockerd.log", "ab") as log:
             self.process = subprocess.Popen(
-                ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
+                [*self.launcher, "dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
                  f"--host={self.host}", f"--pidfile={self.folder}/pid", "--bridge=none", "--iptables=false",
                  "--ip-masq=false", f"--live-restore={str(self.live_restore).lower()}", *flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -238,14 +239,14 @@ def _wait_gone(pid):
 
 
 @contextlib.contextmanager
-def own_engine():
+def own_engine(launcher=()):
     """An engine of the tests' own, whatever else runs. Root alone can start one."""
     # Short: a socket's path has 107 bytes at most, and the engine makes some below it.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tao-docker-"))
     # The guard cleans up when it reads the end of its input: at the end of the tests, however they end.
     guard = subprocess.Popen([sys.executable, __file__, str(folder)], stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-    engine = OwnEngine(folder)
+    engine = OwnEngine(folder, launcher)
     try:
         engine.start()
         yield engine

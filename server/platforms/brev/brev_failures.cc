@@ -111,6 +111,8 @@ const std::vector<BrevFailureRule>& BrevFailureRules() {
       {"could not resolve hostname", Kind::kOther, kPrecondition,
        "ssh has no entry for the instance: it does not run, or ~/.brev/ssh_config is old (brev "
        "refresh) or of another HOME than the server's"},
+      {"can't open user config file", Kind::kOther, kPrecondition,
+       "brev refresh was never run with the server's HOME: run it as the user of the server"},
       {"permission denied (publickey", Kind::kOther, kPrecondition,
        "The instance does not take the key ~/.brev/brev.pem: run brev refresh"},
       {"connection refused", Kind::kOther, Code::kUnavailable, kBooting},

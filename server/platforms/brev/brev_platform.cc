@@ -172,6 +172,16 @@ absl::StatusOr<std::optional<BrevInstance>> BrevPlatform::InstanceOf(const BrevS
   return FindInstance(all, state.instance_id.empty() ? state.instance_name : state.instance_id);
 }
 
+absl::StatusOr<std::optional<ContainerFacts>> BrevPlatform::InspectOn(
+    const BrevInstanceShell& shell, const std::string& job_id) const {
+  absl::StatusOr<std::optional<ContainerFacts>> found = shell.Inspect(job_id);
+  if (found.ok()) return found;
+  // ssh's configuration may be older than the instance, or than its address, which changes when it
+  // is started again.
+  if (!cli_.Refresh(kAskTimeout, nullptr).ok()) return found;
+  return shell.Inspect(job_id);
+}
+
 absl::StatusOr<PlatformState> BrevPlatform::Observe(const PlatformJob& job) {
   const BrevState state = ToBrevState(job.driver_state);
   const absl::StatusOr<std::optional<BrevInstance>> instance = InstanceOf(state);
@@ -185,14 +195,8 @@ absl::StatusOr<PlatformState> BrevPlatform::Observe(const PlatformJob& job) {
   ASSIGN_OR_RETURN(std::optional<PlatformState> known, StateOnInstance(**instance));
   if (known.has_value()) return *std::move(known);
   const absl::StatusOr<std::optional<ContainerFacts>> found =
-      ShellOf((*instance)->name).Inspect(job.job_id);
-  if (!found.ok()) {
-    // An instance that was started again has another address.
-    if (absl::IsFailedPrecondition(found.status())) {
-      static_cast<void>(cli_.Refresh(kAskTimeout, nullptr));
-    }
-    return CouldNotAsk(found.status());
-  }
+      InspectOn(ShellOf((*instance)->name), job.job_id);
+  if (!found.ok()) return CouldNotAsk(found.status());
   if (!found->has_value() || !IsOurs(**found, job.job_id, state.foreign)) {
     return PlatformState{.state = PlatformState::State::kGone, .detail = "", .exit_code = {}};
   }
@@ -271,7 +275,7 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
     return owned ? absl::OkStatus() : status;  // it goes with its instance
   };
   if (shell.has_value()) {
-    const absl::StatusOr<std::optional<ContainerFacts>> found = shell->Inspect(job.job_id);
+    const absl::StatusOr<std::optional<ContainerFacts>> found = InspectOn(*shell, job.job_id);
     RETURN_IF_ERROR(attempt(found.status()));
     if (found.ok() && found->has_value() && IsOurs(**found, job.job_id, state.foreign)) {
       const int64_t grace = std::max<int64_t>(absl::ToInt64Seconds(options.grace_period), 0);
@@ -335,7 +339,7 @@ absl::Status BrevPlatform::StreamLogs(const PlatformJob& job, const LogOptions& 
         job.job_id, base::Quoted(instance->name), Describe(*instance), instance->name));
   }
   const BrevInstanceShell shell = ShellOf(instance->name);
-  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job.job_id));
+  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, InspectOn(shell, job.job_id));
   if (!found.has_value() || !IsOurs(*found, job.job_id, state.foreign)) {
     return absl::NotFoundError(
         absl::StrFormat("service %s has no container on instance %s, so there are no logs of it",

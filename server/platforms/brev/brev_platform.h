@@ -107,6 +107,9 @@ class BrevPlatform final : public Platform {
 
   // The job's instance; nullopt: brev does not list it.
   absl::StatusOr<std::optional<BrevInstance>> InstanceOf(const BrevState& state) const;
+  // nullopt: certainly no such container. Brings ssh's configuration up to date where that helps.
+  absl::StatusOr<std::optional<ContainerFacts>> InspectOn(const BrevInstanceShell& shell,
+                                                          const std::string& job_id) const;
   // `cut_off`: a docker run of ours may still be at work on the instance.
   absl::Status RemoveContainer(const BrevInstanceShell& shell, const std::string& job_id,
                                bool foreign, bool cut_off) const;

@@ -44,6 +44,8 @@ TEST(BrevErrorTest, EveryTextIsAnsweredWithItsAdvice) {
             "takes minutes"},
            {"ssh: Could not resolve hostname x: Name or service not known",
             Code::kFailedPrecondition, "brev refresh"},
+           {"Can't open user config file /x/.brev/ssh_config: No such file or directory",
+            Code::kFailedPrecondition, "brev refresh"},
            {"ubuntu@x: Permission denied (publickey).", Code::kFailedPrecondition, "brev.pem"},
            {"instance type \"T\" is not a recognized type", Code::kFailedPrecondition,
             "brev search"},
