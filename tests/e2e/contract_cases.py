@@ -185,6 +185,8 @@ def a_restart_adopts_what_runs(driver, folder):
     for end in ("kill", "stop"):
         with running(driver, folder) as client:
             assert client.wait_ready(job_id).host_url == url
+            # A tunnel ended with the daemon, and is opened again in the background.
+            harness.wait_for("an answer", lambda: client.daemon.chat(model=job_id).status == 200)
             client.chat(job_id)
             assert driver.jobs(folder) == jobs
             client.channel.close()

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "server/base/backoff.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/platforms/brev/brev_platform.h"
@@ -122,6 +123,7 @@ absl::StatusOr<BrevInstance> BrevPlatform::WaitUsable(const launch::LaunchPlan& 
                                                       const BrevState& state) const {
   const std::string& wanted = state.owned ? state.instance_name : state.instance_id;
   const absl::Time deadline = absl::Now() + config_.create_limit;
+  base::Backoff looks({.first = absl::Seconds(1), .longest = config_.poll_interval});
   bool created = false;
   absl::Status last = absl::OkStatus();
   do {
@@ -168,7 +170,7 @@ absl::StatusOr<BrevInstance> BrevPlatform::WaitUsable(const launch::LaunchPlan& 
     last = absl::UnavailableError(
         absl::StrFormat("instance %s is %s", base::Quoted(found->name), Describe(*found)));
     session.ReportPending(found->status, base::ToStd(last.message()));
-  } while (absl::Now() < deadline && WaitUncancelled(session.cancel(), config_.poll_interval));
+  } while (absl::Now() < deadline && WaitUncancelled(session.cancel(), looks.Next()));
   if (session.cancel().cancelled()) return CancelledStart(plan.job_id);
   return absl::DeadlineExceededError(
       absl::StrFormat("instance %s did not run within %s: %s", base::Quoted(wanted),
@@ -178,6 +180,7 @@ absl::StatusOr<BrevInstance> BrevPlatform::WaitUsable(const launch::LaunchPlan& 
 absl::StatusOr<SshAlias> BrevPlatform::WaitForSsh(const std::string& instance_name,
                                                   LaunchSession& session) const {
   const absl::Time deadline = absl::Now() + config_.ssh_limit;
+  base::Backoff looks({.first = absl::Seconds(1), .longest = config_.poll_interval});
   const BrevInstanceShell shell = ShellOf(instance_name);
   int refusals = 0;
   absl::Status last;
@@ -196,7 +199,7 @@ absl::StatusOr<SshAlias> BrevPlatform::WaitForSsh(const std::string& instance_na
     if (!MayPass(last) && ++refusals == kSshRefusals) return last;
     session.ReportPending("ssh",
                           absl::StrFormat("waiting for ssh: %s", base::ToStd(last.message())));
-  } while (absl::Now() < deadline && WaitUncancelled(session.cancel(), config_.poll_interval));
+  } while (absl::Now() < deadline && WaitUncancelled(session.cancel(), looks.Next()));
   if (session.cancel().cancelled()) return absl::CancelledError("the start was cancelled");
   return absl::DeadlineExceededError(absl::StrFormat(
       "instance %s did not answer by ssh within %s: %s", base::Quoted(instance_name),

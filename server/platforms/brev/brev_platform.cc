@@ -235,7 +235,7 @@ absl::Status BrevPlatform::DeleteOwned(const std::string& job_id) const {
       }
     }
     if (!left) return absl::OkStatus();
-    Wait(kDeleteRound);
+    if (round > 0) Wait(kDeleteRound);  // the first look after it mostly finds it told
   }
   return absl::UnavailableError(absl::StrFormat(
       "brev was told to delete instance %s, and still lists it; it costs money until it is gone "

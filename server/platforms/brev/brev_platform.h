@@ -35,7 +35,7 @@ struct BrevConfig {
   catalog::EnvironmentLookup environment;           // of the daemon; empty: its real one
   absl::Duration create_limit = absl::Minutes(30);  // until a new instance is RUNNING
   absl::Duration ssh_limit = absl::Minutes(12);     // RUNNING is said long before sshd answers
-  absl::Duration poll_interval = absl::Seconds(5);  // of both
+  absl::Duration poll_interval = absl::Seconds(5);  // longest between two looks of both
   absl::Duration pull_limit = absl::Hours(2);
   absl::Duration run_limit = absl::Minutes(5);  // of docker run; the image is there by then
   // Where the CLI would find a token that it takes for its own, and ignore its login.
