@@ -67,9 +67,7 @@ absl::StatusOr<PlatformJob> BrevPlatform::Launch(const launch::LaunchPlan& plan,
   absl::StatusOr<PlatformJob> job = Start(plan, session, state);
   if (job.ok() && !session.cancel().cancelled()) return job;
   absl::Status failed = job.ok() ? CancelledStart(plan.job_id) : job.status();
-  // Only a program that was ended in the middle leaves others at work behind it.
-  const bool cut_off = absl::IsCancelled(failed) || MayPass(failed);
-  if (const absl::Status removed = Undo(plan.job_id, state, cut_off); !removed.ok()) {
+  if (const absl::Status removed = Undo(plan.job_id, state); !removed.ok()) {
     failed = absl::Status(
         failed.code(),
         absl::StrFormat("%s. What is left of it could not be removed: %s",
@@ -100,7 +98,7 @@ absl::StatusOr<PlatformJob> BrevPlatform::Start(const launch::LaunchPlan& plan,
 }
 
 absl::Status BrevPlatform::CreateInstance(const launch::LaunchPlan& plan, LaunchSession& session,
-                                          const BrevState& state) const {
+                                          BrevState& state) const {
   BrevCreate create = {.name = state.instance_name,
                        .types = OptionOf(plan, "instance-type"),
                        .workspace_group = OptionOf(plan, "workspace-group"),
@@ -114,13 +112,16 @@ absl::Status BrevPlatform::CreateInstance(const launch::LaunchPlan& plan, Launch
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kCreateInstance));
   session.ReportPending(
       "CREATING", absl::StrFormat("brev makes instance %s of type %s", create.name, create.types));
-  RETURN_IF_ERROR(cli_.Create(create, kCreateTimeout, &session.cancel()));
+  state.in_doubt = true;
+  const absl::Status made = cli_.Create(create, kCreateTimeout, &session.cancel());
+  state.in_doubt = absl::IsCancelled(made) || absl::IsDeadlineExceeded(made);
+  RETURN_IF_ERROR(made);
   return session.EndStep(registry::Step::kCreateInstance);
 }
 
 absl::StatusOr<BrevInstance> BrevPlatform::WaitUsable(const launch::LaunchPlan& plan,
                                                       LaunchSession& session,
-                                                      const BrevState& state) const {
+                                                      BrevState& state) const {
   const std::string& wanted = state.owned ? state.instance_name : state.instance_id;
   const absl::Time deadline = absl::Now() + config_.create_limit;
   base::Backoff looks({.first = absl::Seconds(1), .longest = config_.poll_interval});
@@ -296,7 +297,7 @@ void BrevPlatform::ReleaseGpus(const std::string& job_id) {
 
 absl::StatusOr<int> BrevPlatform::RunContainer(const launch::LaunchPlan& plan,
                                                const BrevInstanceShell& shell,
-                                               LaunchSession& session, const BrevState& state) {
+                                               LaunchSession& session, BrevState& state) {
   DockerRunContext context = {.daemon_id = config_.daemon_id, .network = state.network};
   ASSIGN_OR_RETURN(context.host_port, session.InstancePort(state.instance_id, /*next=*/false));
   ASSIGN_OR_RETURN(context.gpu_ids, ReserveGpus(plan, shell));
@@ -320,7 +321,9 @@ absl::StatusOr<int> BrevPlatform::RunContainer(const launch::LaunchPlan& plan,
   for (int surprises = 0; surprises < kMaxSurprises;) {
     RETURN_IF_ERROR(session.BeginStep(registry::Step::kRunContainer));
     run.command = RunCommand(RenderRun(plan, context));
+    state.in_doubt = true;
     ASSIGN_OR_RETURN(const io::SubprocessResult result, shell.Run(run));
+    state.in_doubt = false;
     if (result.exit_code == 0) {
       RETURN_IF_ERROR(session.EndStep(registry::Step::kRunContainer));
       return context.host_port;

@@ -208,8 +208,8 @@ absl::StatusOr<PlatformState> BrevPlatform::Observe(const PlatformJob& job) {
 
 absl::Status BrevPlatform::RemoveContainer(const BrevInstanceShell& shell,
                                            const std::string& job_id, bool foreign,
-                                           bool cut_off) const {
-  for (int round = 0; round < (cut_off ? kLateRounds : 1); ++round) {
+                                           bool late) const {
+  for (int round = 0; round < (late ? kLateRounds : 1); ++round) {
     if (round > 0) Wait(kLateRound);
     ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job_id));
     if (!found.has_value()) continue;
@@ -261,7 +261,10 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
   std::optional<BrevInstance> instance;
   if (!state.instance_id.empty() || !state.instance_name.empty()) {
-    ASSIGN_OR_RETURN(instance, InstanceOf(state));
+    const absl::StatusOr<std::optional<BrevInstance>> found = InstanceOf(state);
+    if (found.ok()) instance = *found;
+    // Two of one name, after an answer was lost, are both deleted below.
+    if (!found.ok() && !owned) return found.status();
   }
   const InstanceUse use = instance.has_value() ? UseOf(*instance) : InstanceUse::kDeleting;
   if (!owned && (use == InstanceUse::kComing || use == InstanceUse::kUnknown)) {
@@ -291,7 +294,7 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveContainer));
   if (shell.has_value()) {
-    RETURN_IF_ERROR(attempt(RemoveContainer(*shell, job.job_id, state.foreign, /*cut_off=*/false)));
+    RETURN_IF_ERROR(attempt(RemoveContainer(*shell, job.job_id, state.foreign, /*late=*/false)));
   } else if (use == InstanceUse::kStopped && !owned) {
     base::Log(base::LogLevel::kWarning, "platforms",
               "the instance does not run, so the container stays on it, dead",
@@ -308,15 +311,15 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
   return absl::OkStatus();
 }
 
-absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& state, bool cut_off) {
+absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& state) {
   config_.tunnels->Close(job_id);
   ReleaseGpus(job_id);
   if (!state.owned) {
     if (state.instance_name.empty()) return absl::OkStatus();  // it got no further
-    return RemoveContainer(ShellOf(state.instance_name), job_id, /*foreign=*/false, cut_off);
+    return RemoveContainer(ShellOf(state.instance_name), job_id, /*foreign=*/false, state.in_doubt);
   }
   RETURN_IF_ERROR(DeleteOwned(job_id));
-  for (int round = 0; cut_off && round < kLateRounds; ++round) {
+  for (int round = 0; state.in_doubt && round < kLateRounds; ++round) {
     Wait(kLateRound);
     RETURN_IF_ERROR(DeleteOwned(job_id));
   }

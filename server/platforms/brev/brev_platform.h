@@ -85,9 +85,9 @@ class BrevPlatform final : public Platform {
   absl::StatusOr<PlatformJob> Start(const launch::LaunchPlan& plan, LaunchSession& session,
                                     BrevState& state);
   absl::Status CreateInstance(const launch::LaunchPlan& plan, LaunchSession& session,
-                              const BrevState& state) const;
+                              BrevState& state) const;
   absl::StatusOr<BrevInstance> WaitUsable(const launch::LaunchPlan& plan, LaunchSession& session,
-                                          const BrevState& state) const;
+                                          BrevState& state) const;
   absl::StatusOr<SshAlias> WaitForSsh(const std::string& instance_name,
                                       LaunchSession& session) const;
   // Whether our container runs already; else its name is free to be used.
@@ -100,7 +100,7 @@ class BrevPlatform final : public Platform {
   void ReleaseGpus(const std::string& job_id);
   // Returns the port of the instance.
   absl::StatusOr<int> RunContainer(const launch::LaunchPlan& plan, const BrevInstanceShell& shell,
-                                   LaunchSession& session, const BrevState& state);
+                                   LaunchSession& session, BrevState& state);
   absl::Status OpenEndpoint(const launch::LaunchPlan& plan, const SshAlias& alias,
                             LaunchSession& session, PlatformJob& job, BrevState& state) const;
   TunnelSpec TunnelOf(const BrevState& state, int host_port, int instance_port) const;
@@ -110,11 +110,11 @@ class BrevPlatform final : public Platform {
   // nullopt: certainly no such container. Brings ssh's configuration up to date where that helps.
   absl::StatusOr<std::optional<ContainerFacts>> InspectOn(const BrevInstanceShell& shell,
                                                           const std::string& job_id) const;
-  // `cut_off`: a docker run of ours may still be at work on the instance.
+  // `late`: a docker run of ours may still be at work on the instance.
   absl::Status RemoveContainer(const BrevInstanceShell& shell, const std::string& job_id,
-                               bool foreign, bool cut_off) const;
+                               bool foreign, bool late) const;
   absl::Status DeleteOwned(const std::string& job_id) const;
-  absl::Status Undo(const std::string& job_id, const BrevState& state, bool cut_off);
+  absl::Status Undo(const std::string& job_id, const BrevState& state);
 
   const BrevConfig config_;
   const std::string ssh_config_;  // ~/.brev/ssh_config
