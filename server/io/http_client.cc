@@ -172,6 +172,9 @@ void Prepare(Transfer& transfer, const HttpClientOptions& options) {
     AddHeader(transfer, "Content-Type:");
     AddHeader(transfer, "Expect:");
   }
+  // On a kept connection that turns out to be dead, curl sends a request once more, and cannot know
+  // whether the first one was done (RFC 9110, section 9.2.2: what may be repeated).
+  if (request.method == "POST" || request.method == "PATCH") Set(easy, CURLOPT_FRESH_CONNECT, 1L);
   if (request.method == "HEAD") Set(easy, CURLOPT_NOBODY, 1L);
   Set(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   for (const auto& [name, value] : request.headers) {

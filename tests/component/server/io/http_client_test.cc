@@ -250,6 +250,19 @@ TEST_F(HttpClientTest, ConnectionsAreKept) {
   EXPECT_EQ(server.connections(), 1U);
 }
 
+TEST_F(HttpClientTest, APostIsSentOnceAlsoWhenItsAnswerIsLost) {
+  std::atomic<int> posts = 0;
+  Server server([&posts](const std::string& request) -> std::optional<std::string> {
+    if (request.starts_with("GET ")) return "HTTP/1.1 204 No\r\n\r\n";
+    ++posts;
+    return std::nullopt;
+  });
+  EXPECT_EQ(FetchOne(*client_, {.url = server.Url()}).response.status, 204) << "a kept connection";
+  const Outcome lost = FetchOne(*client_, {.method = "POST", .url = server.Url(), .body = "{}"});
+  EXPECT_EQ(lost.code, absl::StatusCode::kUnavailable) << lost.message;
+  EXPECT_EQ(posts, 1);
+}
+
 TEST_F(HttpClientTest, FailuresSayWhatHappened) {
   std::string refused;
   {
