@@ -79,6 +79,9 @@ inline platforms::PlatformJob JobOf(const registry::ServiceRecord& record) {
   if (record.foreign && !record.instance_id.empty()) {
     job.driver_state["instance_id"] = record.instance_id;
   }
+  if (record.foreign && !record.platform_job_id.empty()) {
+    job.driver_state["platform_job_id"] = record.platform_job_id;
+  }
   return job;
 }
 

@@ -316,6 +316,10 @@ absl::StatusOr<PlatformJob> LeptonPlatform::Launch(const launch::LaunchPlan& pla
   absl::Status failed;
   if (!there->has_value()) failed = Create(place, plan, token, session);
   if (failed.ok()) {
+    job.driver_state["created"] = "1";
+    failed = session.SaveDriverState(job.driver_state);
+  }
+  if (failed.ok()) {
     absl::StatusOr<LeptonEndpoint> ready = WaitReady(place, session);
     if (ready.ok()) {
       const absl::StatusOr<LeptonUrl> url = ParseLeptonUrl(ready->url);
@@ -333,8 +337,11 @@ absl::StatusOr<PlatformJob> LeptonPlatform::Launch(const launch::LaunchPlan& pla
   // What is begun stays as it is: the Stop that follows removes it, or the next daemon goes on.
   if (absl::IsCancelled(failed)) return failed;
   failed = AsLaunchError(failed);
-  absl::Status removed = Delete(place, /*was_confirmed=*/false);
+  // After an answer no create is on its way any more.
+  absl::Status removed =
+      Delete(place, job.driver_state.contains("created") || !absl::IsUnavailable(failed));
   if (removed.ok()) removed = DeleteUserSecrets(place.api, plan.job_id);
+  if (removed.ok()) removed = session.SaveDriverState({});  // nothing is left to be stopped
   if (removed.ok()) return failed;
   return absl::Status(
       failed.code(),

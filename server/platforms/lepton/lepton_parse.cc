@@ -259,7 +259,7 @@ absl::StatusOr<std::string> ChooseLeptonShape(std::string_view asked,
   if (best != nullptr) return best->id;
   return absl::FailedPreconditionError(absl::StrFormat(
       "no resource shape of the Lepton workspace has %s; it has %s. Ask for as many GPUs as one of "
-      "them has (--gpus), give one as --resource-shape, or another --dedicated-node-group",
+      "them has (--gpu-count), give one as --resource-shape, or another --dedicated-node-group",
       count == 0 ? "no GPU" : absl::StrFormat("%d GPU%s", count, count == 1 ? "" : "s"),
       Listed(known)));
 }

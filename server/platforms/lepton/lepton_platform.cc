@@ -20,7 +20,8 @@ constexpr absl::Duration kObserveTimeout = absl::Seconds(10);
 constexpr int kLateRounds = 4;
 
 constexpr PlatformOption kOptions[] = {
-    {"resource-shape", "shape of its node, e.g. gpu.2xh100-sxm; default: one with --gpus GPUs"},
+    {"resource-shape",
+     "shape of its node, e.g. gpu.2xh100-sxm; default: one with --gpu-count GPUs"},
     {"dedicated-node-group", "node group by name, or several with commas; default: any"},
     {"image-pull-secret", "log-in to the image's registry; default: tao-image-pull-secret"},
     {"mount-from", "what --mount takes its source from: node-nfs:VOLUME or node-local"},
@@ -82,18 +83,19 @@ absl::StatusOr<LeptonPlatform::Place> LeptonPlatform::PlaceOf(const PlatformJob&
         "LEPTON_WORKSPACE_ID as it was, and restart the server",
         job.job_id, workspace, api->workspace().url));
   }
-  const std::string name = ValueOf(job.driver_state, "name");
+  std::string name = ValueOf(job.driver_state, "name");
+  // Another tool's: as its entry says, or as another daemon of this kind names it.
+  if (name.empty()) name = ValueOf(job.driver_state, "platform_job_id");
+  if (name.empty()) name = LeptonName(job.job_id);
   LeptonFamily family = LeptonFamily::kDeployments;
   const std::string said = ValueOf(job.driver_state, "api");
   if (said == ToString(LeptonFamily::kEndpoints)) family = LeptonFamily::kEndpoints;
-  if (said.empty()) {  // not of a start of ours: another daemon's, named as ours are
+  if (said.empty()) {
     ASSIGN_OR_RETURN(const LeptonWorkspaceFacts facts,
                      AskWorkspace(*api, kObserveTimeout, /*cancel=*/nullptr));
     family = facts.family;
   }
-  return Place{.api = *std::move(api),
-               .family = family,
-               .name = name.empty() ? LeptonName(job.job_id) : name};
+  return Place{.api = *std::move(api), .family = family, .name = std::move(name)};
 }
 
 absl::StatusOr<std::string> LeptonPlatform::Get(const LeptonApi& api, const std::string& what,
@@ -196,7 +198,7 @@ std::string LeptonPlatform::WhyItEnded(const Place& place) const {
 absl::StatusOr<std::vector<std::string>> LeptonPlatform::GpuIds(const launch::GpuRequest& request) {
   if (!request.ids.empty()) {
     return absl::FailedPreconditionError(
-        "lepton gives no GPU by its id: ask for a number of them (--gpus), or for a "
+        "lepton gives no GPU by its id: ask for a number of them (--gpu-count), or for a "
         "--resource-shape that has them");
   }
   if (request.mode == launch::GpuMode::kTegra) {
@@ -277,7 +279,7 @@ absl::Status LeptonPlatform::DeleteUserSecrets(const LeptonApi& api,
   return absl::OkStatus();
 }
 
-absl::Status LeptonPlatform::Delete(const Place& place, bool was_confirmed) const {
+absl::Status LeptonPlatform::Delete(const Place& place, bool was_seen) const {
   const absl::Time end = absl::Now() + config_.delete_timeout;
   const std::string what = absl::StrFormat("endpoint %s could not be removed", place.name);
   base::Backoff backoff(config_.poll);
@@ -295,7 +297,7 @@ absl::Status LeptonPlatform::Delete(const Place& place, bool was_confirmed) cons
     }
     ASSIGN_OR_RETURN(const std::optional<LeptonEndpoint> left, Look(place, /*cancel=*/nullptr));
     if (!left.has_value()) {
-      if (was_confirmed || ++late >= kLateRounds) return absl::OkStatus();
+      if (was_seen || ++late >= kLateRounds) return absl::OkStatus();
     } else {
       // Not on its way out: what a create that was under way has made since.
       deleted = LifeOf(*left) == LeptonLife::kEnding;
@@ -319,12 +321,12 @@ absl::Status LeptonPlatform::Stop(const PlatformJob& job, const StopOptions& opt
       ASSIGN_OR_RETURN(const std::optional<LeptonEndpoint> there, Look(*place, nullptr));
       if (!there.has_value()) {
         return absl::FailedPreconditionError(absl::StrFormat(
-            "service %s was started by another tool, and Lepton has no endpoint %s, as a server "
-            "of this kind would have named it; delete it in the console, or with that tool",
+            "service %s was started by another tool, and the Lepton workspace has no endpoint %s; "
+            "delete it in the console, or with that tool",
             job.job_id, place->name));
       }
     }
-    RETURN_IF_ERROR(Delete(*place, foreign || job.driver_state.contains("url")));
+    RETURN_IF_ERROR(Delete(*place, foreign || job.driver_state.contains("created")));
   }
   RETURN_IF_ERROR(session.EndStep(registry::Step::kEndJob));
 

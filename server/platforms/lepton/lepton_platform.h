@@ -3,8 +3,8 @@
 // The lepton platform: a service is an endpoint (deployment) of a DGX Cloud Lepton workspace, over
 // REST. Its callers show a token of its own, random, that driver_state alone keeps.
 //
-// driver_state: "workspace" (its url), "api" (LeptonFamily), "name", "token", and "url" from the
-// first Ready on. It is durable before the endpoint exists.
+// driver_state: "workspace" (its url), "api" (LeptonFamily), "name" and "token", durable before the
+// endpoint exists; "created" when it was seen; "url" from the first Ready on.
 
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
@@ -129,7 +129,8 @@ class LeptonPlatform final : public Platform {
   class ReplicaStream;
   absl::Status QueryLogs(const Place& place, int tail_lines, LogSink& sink,
                          const base::CancelToken& cancel) const;
-  absl::Status Delete(const Place& place, bool was_confirmed) const;
+  // `was_seen`: no create is on its way any more.
+  absl::Status Delete(const Place& place, bool was_seen) const;
   absl::Status DeleteUserSecrets(const LeptonApi& api, const std::string& job_id) const;
 
   io::HttpClient& http_;
