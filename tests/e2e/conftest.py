@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import docker_engine as engines  # noqa: E402
 import harness  # noqa: E402
+import lepton_api  # noqa: E402
 
 
 @pytest.fixture
@@ -50,3 +51,31 @@ def engine(docker_engine):
     after = docker_engine.holdings()
     docker_engine.remove_leftovers(before)  # one test's failure is not the next one's
     assert after == before
+
+
+@pytest.fixture(scope="session")
+def lepton_hosts(tmp_path_factory):
+    """/etc/hosts of this process and its children alone, where the names of endpoints are written."""
+    lacking = lepton_api.lacking()
+    if lacking:
+        pytest.skip(lacking)
+    path = tmp_path_factory.mktemp("hosts") / "hosts"
+    lepton_api.own_hosts_file(path)
+    return path
+
+
+@pytest.fixture
+def lepton(lepton_hosts, request):
+    """A stand-in for Lepton (lepton_api.Lepton), which nothing of ours is left in after the test."""
+    behaviours = {"/models/broken": {"FAIL_AT": "loading_model"}}  # crash_cases.BROKEN_MODEL
+    with lepton_api.lepton(getattr(request, "param", False), behaviours, lepton_hosts) as running:
+        yield running
+        left = (sorted(running.endpoints), sorted(running.user_secrets))
+    assert left == ([], [])
+
+
+@pytest.fixture
+def on_lepton(lepton, folder):
+    """The driver of the cases that hold for every platform."""
+    import lepton_driver  # needs the stubs, which other tests can do without
+    return lepton_driver.Lepton(lepton)
