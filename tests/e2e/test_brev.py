@@ -105,9 +105,16 @@ def test_what_waits_for_an_instance_is_pending_and_can_be_stopped(world, daemon)
     job_id = json.loads(done.stdout)["job_id"]
     service = daemon.wait_for_phase(job_id, "PHASE_PENDING")
     assert service["reason"] == "DEPLOYING" and "build BUILDING" in service["message"]
-    world.change("slow", status="RUNNING", build_status="COMPLETED", shell_status="READY", _steps=0)
     daemon.cli("stop", job_id, "--yes")
-    assert daemon.services() == [] and [each["name"] for each in world.instances()] == ["slow"]
+    assert daemon.services() == []
+    assert [(each["name"], each["status"]) for each in world.instances()] == [("slow", "DEPLOYING")]
+
+
+def test_an_instance_that_is_being_made_is_waited_for(world, daemon):
+    world.add("slow", status="DEPLOYING", build_status="BUILDING", _steps=3)
+    service = start(daemon, world, "--instance-id", "slow")
+    assert daemon.chat(model=service["job_id"]).status == 200
+    daemon.cli("stop", service["job_id"], "--yes")
 
 
 def test_no_look_starts_an_instance_that_is_stopped(world, folder):

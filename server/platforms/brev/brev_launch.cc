@@ -86,6 +86,7 @@ absl::StatusOr<PlatformJob> BrevPlatform::Start(const launch::LaunchPlan& plan,
   const BrevInstanceShell shell = ShellOf(instance.name);
   PlatformJob job = {.job_id = plan.job_id, .host_port = session.host_port()};
   ASSIGN_OR_RETURN(job.instance_port, session.InstancePort(instance.id, /*next=*/false));
+  state.container = true;
   ASSIGN_OR_RETURN(const bool runs, AdoptOrClear(shell, plan.job_id, job.instance_port));
   if (!runs) {
     RETURN_IF_ERROR(PullIfAbsent(plan, shell, session));

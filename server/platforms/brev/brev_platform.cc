@@ -254,13 +254,15 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
         "it with the tool that started it",
         job.job_id));
   }
+  // The port is leased before the container is made.
+  const bool has_container = job.instance_port != 0 || state.foreign;
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kCloseTunnel));
   config_.tunnels->Close(job.job_id);
   RETURN_IF_ERROR(session.EndStep(registry::Step::kCloseTunnel));
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
   std::optional<BrevInstance> instance;
-  if (!state.instance_id.empty() || !state.instance_name.empty()) {
+  if (has_container) {
     const absl::StatusOr<std::optional<BrevInstance>> found = InstanceOf(state);
     if (found.ok()) instance = *found;
     // Two of one name, after an answer was lost, are both deleted below.
@@ -315,7 +317,7 @@ absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& stat
   config_.tunnels->Close(job_id);
   ReleaseGpus(job_id);
   if (!state.owned) {
-    if (state.instance_name.empty()) return absl::OkStatus();  // it got no further
+    if (!state.container) return absl::OkStatus();
     return RemoveContainer(ShellOf(state.instance_name), job_id, /*foreign=*/false, state.in_doubt);
   }
   RETURN_IF_ERROR(DeleteOwned(job_id));

@@ -16,6 +16,7 @@ struct BrevState {
   bool foreign = false;       // an entry of another tool
   std::string instance_name;  // also ssh's alias
   std::string instance_id;    // empty until brev has said it
+  bool container = false;     // not kept: this launch has got as far as the container
   bool in_doubt = false;      // not kept: a brev or docker was cut off in its work, and what it
                               // began may show up late
   std::string network;        // docker's on the instance that the container joins; empty: its own
