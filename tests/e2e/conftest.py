@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import docker_engine as engines  # noqa: E402
 import harness  # noqa: E402
 import lepton_api  # noqa: E402
+import slurm_cluster as slurm  # noqa: E402
 
 
 @pytest.fixture
@@ -79,3 +80,24 @@ def on_lepton(lepton, folder):
     """The driver of the cases that hold for every platform."""
     import lepton_driver  # needs the stubs, which other tests can do without
     return lepton_driver.Lepton(lepton)
+
+
+@pytest.fixture(scope="session")
+def slurm_session():
+    """A real Slurm cluster (slurm_cluster.Cluster), whose containers are reference backends."""
+    lacking = slurm.can_run()
+    if lacking:
+        pytest.skip(lacking)
+    with slurm.cluster() as cluster:
+        cluster.programs.rmdir()
+        harness.service_programs(cluster.programs, slurm.BEHAVIOURS)
+        yield cluster
+
+
+@pytest.fixture
+def slurm_cluster(slurm_session):
+    """The cluster; after the test it has no job, and nothing listens for one."""
+    yield slurm_session
+    left = slurm_session.jobs()
+    slurm_session.cancel_all()
+    assert not left

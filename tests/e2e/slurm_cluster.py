@@ -20,6 +20,10 @@ import time
 import harness
 
 START_LIMIT = 60  # seconds; a busy machine
+# Of the services, by their model path.
+BEHAVIOURS = {"/models/broken": {"FAIL_AT": "loading_model"},
+              "/models/slow": {"LOADING_MODEL_MS": 3000},
+              "/models/brief": {"CRASH_AFTER_MS": 1500, "CRASH_EXIT_CODE": 0}}
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sshd", "ssh-keygen", "gcc")
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
@@ -99,10 +103,21 @@ class Cluster:
     def cancel_all(self):
         self.cancel(*self.jobs())
 
+    @contextlib.contextmanager
+    def in_front_of(self, program, script):
+        """On the login host `program` is `script` meanwhile, in which $real is the real one."""
+        shim = self.folder / "bin" / program
+        shim.write_text(f"#!/bin/bash\nreal={shutil.which(program)}\n{script}\n")
+        shim.chmod(0o755)
+        try:
+            yield
+        finally:
+            shim.unlink()
+
     # Its life.
 
     def start(self):
-        for name in ("etc", "run", "state", "spool", "log", "gpu", "munge", "results", "programs"):
+        for name in ("etc", "run", "state", "spool", "log", "gpu", "munge", "results", "programs", "bin"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         self.credentials = self.folder / "etc/enroot/.credentials"
@@ -288,7 +303,7 @@ PartitionName=closed Nodes=localhost MaxTime=INFINITE State=DOWN
             f"AuthorizedKeysFile {f}/etc/authorized_keys\nAuthenticationMethods publickey\nStrictModes no\n"
             f"PermitRootLogin prohibit-password\nUsePAM no\nUseDNS no\nMaxStartups 100:30:200\n"
             f"AllowTcpForwarding {forwarding}\nPrintMotd no\n"
-            f"SetEnv SLURM_CONF={f}/etc/slurm.conf ENROOT_CONFIG_PATH={f}/etc/enroot\n")
+            f"SetEnv SLURM_CONF={f}/etc/slurm.conf ENROOT_CONFIG_PATH={f}/etc/enroot PATH={f}/bin:/usr/bin:/bin\n")
         self._start("sshd", shutil.which("sshd"), "-D", "-e", "-f", f / "etc/sshd_config")
         def listens():
             with socket.socket() as probe:

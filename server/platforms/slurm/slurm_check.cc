@@ -87,9 +87,11 @@ CheckItem PartitionItem(const CheckRequest& request, const SlurmSettings& settin
   }
   bool up = false;
   int most = 0;
+  absl::Duration longest;
   std::vector<std::string> types;
   for (const SlurmPartition& row : rows) {
     up |= row.available == "up";
+    longest = std::max(longest, row.time_limit);
     for (const auto& [type, count] : row.gpus) {
       if (!type.empty()) types.push_back(type);
       if (!settings.gpu_type.empty() && type != settings.gpu_type) continue;
@@ -99,6 +101,14 @@ CheckItem PartitionItem(const CheckRequest& request, const SlurmSettings& settin
   if (!up) {
     return Missing("partition", absl::StrFormat("%s is %s, not up. Choose another one: sinfo -s",
                                                 what, base::Quoted(rows.front().available)));
+  }
+  // Many clusters take such a job, and let it wait for ever.
+  if (settings.time > longest) {
+    return Missing(
+        "partition",
+        absl::StrFormat("%s lets a job run for %s at most, and %s is asked for. %s", what,
+                        absl::FormatDuration(longest), absl::FormatDuration(settings.time),
+                        SlurmRuleFor("requested time limit is invalid")->advice));
   }
   std::sort(types.begin(), types.end());
   types.erase(std::unique(types.begin(), types.end()), types.end());
@@ -132,7 +142,7 @@ CheckItem AccountItem(const SlurmSettings& settings, const SlurmSection& section
   }
   return Missing("account",
                  absl::StrFormat("account %s is none of yours, which are %s. Correct "
-                                 "--account, or SLURM_ACCOUNT",
+                                 "--platform-option account=NAME, or SLURM_ACCOUNT",
                                  base::Quoted(settings.account), base::JoinedList(accounts)));
 }
 

@@ -41,10 +41,12 @@ const std::vector<SlurmFailureRule>& SlurmFailureRules() {
       "machine nvcr.io and one for machine authn.nvidia.com (login $oauthtoken, the NGC key as "
       "password), and the key's organisation must be entitled to the image";
   constexpr std::string_view kShape =
-      "No node of the partition has that many GPUs or CPUs, or its GPUs have another type: sinfo "
-      "-o '%P %c %G' lists what there is (--gpu-count, --gpu-type, --cpus)";
+      "No node of the partition has that many GPUs or CPUs or that much memory, or its GPUs have "
+      "another type: sinfo -o '%P %c %m %G' lists what there is (--gpu-count, --platform-option "
+      "gpu-type=TYPE, --cpus, --mem)";
   constexpr std::string_view kAccount =
-      "Correct --account (or SLURM_ACCOUNT): sacctmgr -nP show assoc user=USER "
+      "Correct --platform-option account=NAME (or SLURM_ACCOUNT): sacctmgr -nP show assoc "
+      "user=USER "
       "format=account,partition lists yours";
   constexpr std::string_view kPartition =
       "Correct --partition (or SLURM_PARTITION): sinfo -s on a login host lists them";
@@ -118,7 +120,7 @@ const std::vector<SlurmFailureRule>& SlurmFailureRules() {
       {"job violates accounting/qos policy", Kind::kOther, Code::kResourceExhausted,
        "A quota or a limit on submitted jobs is used up: ask for fewer GPUs, or wait"},
       {"invalid qos specification", Kind::kOther, kPrecondition,
-       "The account has no right to this quality of service: correct --qos or --account"},
+       "The account has no right to this quality of service: correct --qos or the account"},
       {"access/permission denied", Kind::kOther, kPrecondition,
        "The user or the account has no right to it: check SLURM_USER and SLURM_ACCOUNT"},
       {"user's group not permitted to use this partition", Kind::kOther, kPrecondition, kPartition},

@@ -95,6 +95,23 @@ absl::Status NotUnderstood(std::string_view what, std::string_view text) {
       base::Quoted(base::ToStd(absl::StripAsciiWhitespace(base::ToAbsl(text))), 300)));
 }
 
+// "30:00", "4:00:00", "1-00:00:00"; infinite for what is none of these, as "infinite" is.
+absl::Duration TimeLimitOf(absl::string_view text) {
+  const std::vector<absl::string_view> days = absl::StrSplit(text, '-');
+  const std::vector<absl::string_view> parts = absl::StrSplit(days.back(), ':');
+  int64_t day = 0, seconds = 0;
+  if (days.size() > 2 || parts.size() < 2 || parts.size() > 3 ||
+      (days.size() == 2 && !absl::SimpleAtoi(days.front(), &day))) {
+    return absl::InfiniteDuration();
+  }
+  for (const absl::string_view part : parts) {
+    int64_t number = 0;
+    if (!absl::SimpleAtoi(part, &number)) return absl::InfiniteDuration();
+    seconds = seconds * 60 + number;
+  }
+  return absl::Hours(24 * day) + absl::Seconds(seconds);
+}
+
 struct StateRow {
   std::string_view word;
   State state;
@@ -303,6 +320,7 @@ std::vector<SlurmPartition> ParsePartitions(std::string_view lines) {
     if (fields.size() != 4) continue;
     SlurmPartition partition = {.name = std::string(absl::StripSuffix(fields[0], "*")),
                                 .available = std::string(fields[1]),
+                                .time_limit = TimeLimitOf(fields[2]),
                                 .gpus = {}};
     // gpu:a100:8(S:0-1),gpu:2,shard:4; commas also stand inside of the brackets.
     std::string bare;

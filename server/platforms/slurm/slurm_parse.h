@@ -4,6 +4,7 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <absl/time/time.h>
 
 #include <map>
 #include <optional>
@@ -75,6 +76,7 @@ std::vector<SlurmNamedJob> ParseNamed(std::string_view lines);
 // One row of `sinfo -o '%P|%a|%l|%G'`.
 struct SlurmPartition {
   std::string name, available;
+  absl::Duration time_limit = absl::InfiniteDuration();
   std::map<std::string, int> gpus;  // of a node, by type; "" where there is no type
 };
 std::vector<SlurmPartition> ParsePartitions(std::string_view lines);

@@ -135,7 +135,7 @@ absl::StatusOr<std::vector<std::string>> SlurmPlatform::GpuIds(const launch::Gpu
       tegra ? "a Slurm cluster has no Tegra GPUs: start with --gpu-mode device and --gpu-count N, "
               "or --gpu-mode none"
             : "on slurm the cluster chooses the GPUs, so ids cannot be asked for: give "
-              "--gpu-count N, and --gpu-type TYPE if it matters");
+              "--gpu-count N, and --platform-option gpu-type=TYPE if it matters");
 }
 
 io::SshTarget SlurmPlatform::TargetOf(const SlurmLogin& login, size_t host) const {

@@ -30,7 +30,7 @@ struct SlurmConfig {
   Tunnels* tunnels = nullptr;              // the daemon's; outlives the platform
   catalog::EnvironmentLookup environment;  // of the daemon; empty: its real one
   std::string ssh_program = "ssh";
-  base::BackoffOptions poll = {.first = absl::Seconds(1), .longest = absl::Seconds(10)};
+  base::BackoffOptions poll = {.first = absl::Milliseconds(500), .longest = absl::Seconds(10)};
   // How long a job is looked for whose submission was not answered, before it is submitted again.
   absl::Duration lost_answer_wait = absl::Seconds(10);
   // How long a job may run before its log is seen on the login host.

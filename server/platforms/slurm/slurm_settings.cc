@@ -267,7 +267,7 @@ absl::StatusOr<SlurmSettings> ReadSettings(const std::map<std::string, std::stri
     if (wrong.empty()) continue;
     return absl::FailedPreconditionError(
         absl::StrFormat("%s of the server's environment %s. Correct it and restart the server, or "
-                        "give --%s",
+                        "give --platform-option %s=VALUE",
                         setting.variable, wrong, setting.option.name));
   }
   RETURN_IF_ERROR(ToStatus(ReadOptions(options, settings)));

@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
          "available",
          Code::kFailedPrecondition, "--gpu-count"},
         {"sbatch: error: Invalid generic resource (gres) specification", Code::kFailedPrecondition,
-         "--gpu-type"},
+         "gpu-type=TYPE"},
         {"sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or "
          "exceeds some limit)",
          Code::kFailedPrecondition, "--time"},

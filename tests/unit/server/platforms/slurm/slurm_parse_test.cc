@@ -234,6 +234,26 @@ TEST(ParseNamedTest, TheCommentIsAnybodysText) {
   EXPECT_EQ(jobs[1].comment, "");
 }
 
+struct LimitCase {
+  const char* text;
+  absl::Duration want;
+};
+
+TEST(ParsePartitionsTest, ALimitIsMinutesHoursOrDays) {
+  for (const LimitCase& row : std::vector<LimitCase>{
+           {"30:00", absl::Minutes(30)},
+           {"4:00:00", absl::Hours(4)},
+           {"1-12:00:00", absl::Hours(36)},
+           {"infinite", absl::InfiniteDuration()},
+           {"n/a", absl::InfiniteDuration()},
+           {"", absl::InfiniteDuration()},
+       }) {
+    const auto rows = ParsePartitions(std::string("p|up|") + row.text + "|(null)\n");
+    ASSERT_EQ(rows.size(), 1U);
+    EXPECT_EQ(rows[0].time_limit, row.want) << row.text;
+  }
+}
+
 TEST(ParsePartitionsTest, GpusAreCountedByType) {
   const auto rows = ParsePartitions(
       "gpu*|up|4:00:00|gpu:a100:8(S:0-1),shard:4\ncpu|down|infinite|(null)\n"

@@ -82,7 +82,7 @@ TEST(ReadSettingsTest, AWrongVariableIsNamedWithTheOptionThatReplacesIt) {
       ReadSettings({{"partition", "p"}}, LookupIn({{"SLURM_TIME_HOURS", "4h"}})).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(Message(status), HasSubstr("SLURM_TIME_HOURS"));
-  EXPECT_THAT(Message(status), HasSubstr("--time"));
+  EXPECT_THAT(Message(status), HasSubstr("--platform-option time="));
 }
 
 struct OptionCase {

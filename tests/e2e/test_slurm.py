@@ -1,0 +1,401 @@
+"""What only slurm has, on a real cluster of one node behind a real sshd: the queue, the tunnel, answers that get
+lost, ports of nodes, secrets."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import uuid
+
+import pytest
+
+import harness
+import slurm_cluster
+
+TOKEN = "hf_" + "secretOfTheTests" * 2
+PORTED = "cosmos-predict2.5"  # its port can be chosen
+FIXED = "cosmos-rl"  # 8080 alone
+
+
+@pytest.fixture
+def start_daemon(slurm_cluster, folder):
+    """Starts a daemon that knows the cluster."""
+    with contextlib.ExitStack() as stack:
+        def start(cluster=slurm_cluster, **environment):
+            return stack.enter_context(harness.daemon(
+                folder, "--stop-services-on-exit", "--log-level=debug",
+                env=cluster.environment(HF_TOKEN=TOKEN, **environment)))
+        yield start
+
+
+def start(daemon, arch, *flags, model="/models/x", wait=False, check=True):
+    """The answer of `start`: the service, or the failed program."""
+    done = daemon.cli("start", "--json", "--platform", "slurm", "--network-arch", arch, "--model-path", model, "--cpus",
+                      "2", *([] if wait else ["--detach"]), *flags, check=False)
+    if not check:
+        return done
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)["job_id"]
+
+
+def service(daemon, job_id):
+    return next(each for each in daemon.services() if each["job_id"] == job_id)
+
+
+def items(daemon, *flags):
+    done = daemon.cli("check", "--platform", "slurm", "--json", *flags, check=False)
+    return {item["name"]: (item["outcome"].removeprefix("OUTCOME_"), item["message"])
+            for item in json.loads(done.stdout)["items"]}
+
+
+def slurm_jobs(cluster, job_id):
+    return {number: state for number, (name, state) in cluster.jobs().items() if name == f"tao-{job_id}"}
+
+
+def tunnels(port):
+    """Pids of the ssh programs that forward `port`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"127.0.0.1:{port}:localhost:".encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def node_port(job_id, attempt=0):
+    """As the driver chooses it."""
+    number = 2166136261
+    for byte in job_id.encode():
+        number = ((number ^ byte) * 16777619) % 2**32
+    return 20000 + (number % 12000 + attempt * 4801) % 12000
+
+
+class Listener:
+    """Somebody else's server, which nobody should talk to."""
+
+    def __init__(self, port):
+        self.socket = socket.create_server(("0.0.0.0", port))
+
+    def nobody_came(self):
+        self.socket.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            self.socket.accept()
+        self.socket.close()
+
+
+def test_from_the_queue_to_the_end(slurm_cluster, start_daemon):
+    """The node is taken: PENDING with place and reason; free: READY, chat, logs, stop, and nothing is left."""
+    daemon = start_daemon()
+    others = [slurm_cluster.submit("--exclusive"), slurm_cluster.submit("--exclusive")]
+    job_id = start(daemon, FIXED)
+    waiting = harness.wait_for("its place in the queue", lambda: next(
+        (each for each in daemon.services() if each["phase"] == "PHASE_PENDING" and "in the queue" in each["message"]
+         and each["reason"] in ("Resources", "Priority")), None))
+    assert "2 of 2 in the queue" in waiting["message"], waiting
+    assert daemon.chat(model=job_id).status == 503
+    logs = daemon.cli("logs", job_id, check=False)
+    assert logs.returncode != 0 and "waits in the queue" in logs.stderr
+    (number,) = slurm_jobs(slurm_cluster, job_id)
+    shown = slurm_cluster.show(number)
+    assert "Requeue=0" in shown and "Comment=tao-daemon=" in shown and "OverSubscribe=NO" in shown
+    slurm_cluster.cancel(*others)
+    ready = daemon.wait_for_phase(job_id, "PHASE_READY")
+    assert ready["platform_job_id"] == number and ready["slurm_node"] == "localhost", ready
+    assert daemon.chat(model=job_id).status == 200
+    shown = daemon.cli("logs", job_id).stdout
+    assert "tao-inference: port 8080 of node localhost is free" in shown and "Ready to serve" in shown
+    entry = json.loads(daemon.registry.read_text())[job_id]
+    assert (entry["platform_job_id"], entry["slurm_node"]) == (number, "localhost")
+    options = slurm_cluster.record.read_text().splitlines()[-1]
+    assert "container-image=nvcr.io#nvidia/tao/" in options and "no-container-mount-home=yes" in options
+    port = ready["host_port"]
+    assert tunnels(port)
+    daemon.cli("stop", job_id, "--yes")
+    assert slurm_cluster.jobs() == {} and tunnels(port) == [] and daemon.services() == []
+
+
+def test_the_gpus_are_slurms(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    first = start(daemon, PORTED, "--gpu-mode", "auto", "--gpu-count", "2", wait=True)
+    (number,) = slurm_jobs(slurm_cluster, first)
+    assert "gres/gpu" in slurm_cluster.show(number) or "gpu:2" in slurm_cluster.show(number)
+    second = start(daemon, PORTED, "--gpu-mode", "auto", "--gpu-count", "1")
+    harness.wait_for("the wait for a GPU", lambda: service(daemon, second)["reason"] in ("Resources", "Priority"))
+    daemon.cli("stop", first, "--yes")
+    daemon.wait_for_phase(second, "PHASE_READY")
+    refused = start(daemon, PORTED, "--gpu-mode", "auto", "--gpu-count", "3", check=False)
+    assert "nodes of at most 2 GPUs" in refused.stderr
+    refused = start(daemon, PORTED, "--gpu-mode", "device", "--gpu-id", "0", check=False)
+    assert "--gpu-count" in refused.stderr
+
+
+def test_stop_while_it_waits(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    other = slurm_cluster.submit("--exclusive")
+    job_id = start(daemon, FIXED)
+    daemon.wait_for_phase(job_id, "PHASE_PENDING")
+    harness.wait_for("its job", lambda: slurm_jobs(slurm_cluster, job_id))
+    daemon.cli("stop", job_id, "--yes")
+    assert daemon.services() == [] and list(slurm_cluster.jobs()) == [other]
+    slurm_cluster.cancel(other)
+
+
+def test_the_place_in_the_queue_outlives_the_daemon(slurm_cluster, folder):
+    """After an orderly end and after SIGKILL the same job waits, and becomes the service."""
+    other = slurm_cluster.submit("--exclusive")
+    number = None
+    for end in ("stop", "kill", "go on"):
+        with harness.daemon(folder, env=slurm_cluster.environment()) as daemon:
+            job_id = start(daemon, FIXED) if number is None else daemon.services()[0]["job_id"]
+            daemon.wait_for_phase(job_id, "PHASE_PENDING")
+            (now,) = harness.wait_for("its job", lambda: slurm_jobs(slurm_cluster, job_id))
+            assert number in (None, now), "submitted anew"
+            number = now
+            if end == "kill":
+                daemon.kill()
+            if end == "go on":
+                slurm_cluster.cancel(other)
+                assert daemon.wait_for_phase(job_id, "PHASE_READY")["platform_job_id"] == number
+                daemon.cli("stop", job_id, "--yes")
+
+
+def test_a_tunnel_that_was_killed_is_opened_again(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    job_id = start(daemon, PORTED, wait=True)
+    (tunnel,) = tunnels(service(daemon, job_id)["host_port"])
+    os.kill(tunnel, signal.SIGKILL)
+    harness.wait_for("another tunnel", lambda: tunnels(service(daemon, job_id)["host_port"]) not in ([], [tunnel]))
+    harness.wait_for("an answer", lambda: daemon.chat(model=job_id).status == 200)
+    slurm_cluster.end_sshd()  # with every connection
+    slurm_cluster.start_sshd()
+    harness.wait_for("an answer", lambda: daemon.chat(model=job_id).status == 200)
+    assert daemon.wait_for_phase(job_id, "PHASE_READY")["platform_job_id"]
+
+
+LOST_ANSWERS = {
+    # As Slurm words it; the job is there all the same.
+    "no controller": '$real "$@" >/dev/null; echo "sbatch: error: Batch job submission failed: Unable to contact slurm '
+                     'controller (connect failure)" >&2; exit 1',
+    "noise alone": '$real "$@" >/dev/null; echo Welcome',
+    # The connection breaks with the answer on its way.
+    "broken connection": '$real "$@" >/dev/null; pid=$$\n'
+                         'while [ "$(cat /proc/$pid/comm)" != sshd ]; do pid=$(cut -d" " -f4 /proc/$pid/stat); done\n'
+                         'kill -9 $pid',
+}
+
+
+@pytest.mark.parametrize("lost", LOST_ANSWERS.values(), ids=LOST_ANSWERS)
+def test_an_answer_that_was_lost_is_found_by_the_name(lost, slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    script = f'case "$*" in *--parsable*) ;; *) exec $real "$@" ;; esac\n{lost}'
+    with slurm_cluster.in_front_of("sbatch", script):
+        job_id = start(daemon, PORTED, wait=True)
+    (number,) = slurm_jobs(slurm_cluster, job_id)
+    assert service(daemon, job_id)["platform_job_id"] == number
+    daemon.cli("stop", job_id, "--yes")
+    assert slurm_cluster.jobs() == {}
+
+
+def test_a_submission_that_never_came_is_made_again(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    mark = slurm_cluster.folder / "log/failed_once"
+    script = (f'case "$*" in *--parsable*) [ -e {mark} ] || {{ touch {mark}; cat >/dev/null; echo "sbatch: error: Batch '
+              f'job submission failed: Socket timed out on send/recv operation" >&2; exit 1; }} ;; esac\n'
+              f'exec $real "$@"')
+    with slurm_cluster.in_front_of("sbatch", script):
+        job_id = start(daemon, PORTED, wait=True)
+    assert mark.exists() and len(slurm_jobs(slurm_cluster, job_id)) == 1
+
+
+def test_a_port_of_the_node_that_is_taken_is_not_talked_to(slurm_cluster, start_daemon):
+    """Where it can be chosen: the next one. Where it cannot: an error that says so."""
+    daemon = start_daemon()
+    other = slurm_cluster.submit("--exclusive")
+    job_id = start(daemon, PORTED)
+    daemon.wait_for_phase(job_id, "PHASE_PENDING")
+    theirs = Listener(node_port(job_id))
+    slurm_cluster.cancel(other)
+    ready = daemon.wait_for_phase(job_id, "PHASE_READY")
+    assert f":localhost:{node_port(job_id, 1)}" in " ".join(
+        pathlib.Path(f"/proc/{pid}/cmdline").read_text() for pid in tunnels(ready["host_port"]))
+    theirs.nobody_came()
+    daemon.cli("stop", job_id, "--yes")
+
+    theirs = Listener(8080)
+    done = start(daemon, FIXED, wait=True, check=False)
+    failed = json.loads(done.stdout)
+    assert failed["reason"] == "no_capacity" and "another program has port 8080" in failed["message"], failed
+    theirs.nobody_came()
+    assert slurm_cluster.jobs() == {}
+
+
+def test_an_image_that_cannot_be_fetched_says_how_it_could(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    done = start(daemon, PORTED, "--platform-option", "container-image=nvcr.io#denied/x:1", wait=True, check=False)
+    failed = json.loads(done.stdout)
+    assert failed["phase"] == "PHASE_FAILED" and "401 Unauthorized" in failed["message"], failed
+    assert "authn.nvidia.com" in failed["message"]
+    assert any("pyxis: failed to import docker image" in line for line in failed["last_log_lines"]), failed
+    assert slurm_cluster.jobs() == {}
+
+
+def test_what_the_cluster_refuses_is_said_before_anything_is_made(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    for flags, words in (
+            (["--partition", "nosuch"], "SLURM_PARTITION"),
+            (["--partition", "closed"], "not up"),
+            (["--partition", "short"], "--time"),  # 30 minutes at most, and an hour is asked for
+            (["--platform-option", "mem=900G"], "--mem"),
+            (["--platform-option", "output-dir=/nowhere"], "SLURM_BASE_RESULTS_DIR"),
+            (["--mount", "/nowhere:/models/x"], "mount source"),
+            (["--platform-option", "time=4h"], "platform_options.time")):
+        done = start(daemon, PORTED, *flags, check=False)
+        assert done.returncode == 1 and words in done.stderr, (flags, done.stderr)
+    slurm_cluster.credentials.rename(f"{slurm_cluster.credentials}.away")
+    try:
+        done = start(daemon, PORTED, check=False)
+        assert "authn.nvidia.com" in done.stderr, done.stderr
+    finally:
+        pathlib.Path(f"{slurm_cluster.credentials}.away").rename(slurm_cluster.credentials)
+    assert daemon.services() == [] and slurm_cluster.jobs() == {}
+    assert start(daemon, PORTED, "--partition", "short", "--platform-option", "time=0.25", wait=True)
+
+
+@pytest.mark.parametrize("settings, item, words", [
+    ({"SLURM_HOSTNAME": ""}, "environment", "SLURM_HOSTNAME"),
+    ({"SLURM_PARTITION": ""}, "settings", "--partition NAME"),
+    ({"SLURM_HOSTNAME": "stranger"}, "login", "key is not known"),
+    ({"SLURM_HOSTNAME": "no.such.host.invalid"}, "login", "SLURM_HOSTNAME"),
+    ({"SSH_KEY_PATH": "other"}, "login", "Permission denied"),
+    ({"SLURM_HOSTNAME": "nobody"}, "login", "cannot be reached"),
+])
+def test_what_keeps_us_out_is_told(settings, item, words, slurm_cluster, start_daemon):
+    if "SSH_KEY_PATH" in settings:
+        settings = {"SSH_KEY_PATH": str(slurm_cluster.folder / "etc/other_key")}
+    found = items(start_daemon(**settings))
+    assert found[item][0] in ("MISSING", "UNKNOWN") and words in found[item][1], found
+
+
+def test_the_next_login_host_is_tried(slurm_cluster, start_daemon):
+    daemon = start_daemon(SLURM_HOSTNAME="nobody,login")
+    assert "root@login lets us in" in items(daemon)["login"][1]
+    job_id = start(daemon, PORTED, wait=True)
+    assert daemon.chat(model=job_id).status == 200
+
+
+def test_a_login_host_that_does_not_forward_is_told(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    slurm_cluster.end_sshd()
+    slurm_cluster.start_sshd(forwarding="no")
+    try:
+        assert "AllowTcpForwarding" in items(daemon)["forwarding"][1]
+    finally:
+        slurm_cluster.end_sshd()
+        slurm_cluster.start_sshd()
+
+
+def test_a_controller_that_is_down_is_waited_for(slurm_cluster, start_daemon):
+    """The service goes on meanwhile; a Stop ends when the controller is back."""
+    daemon = start_daemon()
+    job_id = start(daemon, PORTED, wait=True)
+    slurm_cluster.stop_controller()
+    try:
+        assert items(daemon)["controller"][0] == "UNKNOWN"
+        assert daemon.chat(model=job_id).status == 200
+        stop = subprocess.Popen([harness.BIN / "tao-inference", "--server", daemon.grpc, "stop", job_id, "--yes"])
+        harness.wait_for("the Stop's trouble", lambda: "still stopping" in service(daemon, job_id)["message"],
+                         3 * harness.LIMIT)
+    finally:
+        slurm_cluster.start_controller()
+    assert stop.wait(3 * harness.LIMIT) == 0
+    assert slurm_cluster.jobs() == {}
+
+
+def test_jobs_of_others_are_left_alone(slurm_cluster, start_daemon):
+    """Also one that looks like another daemon's; what this daemon left without a record is removed."""
+    daemon = start_daemon()
+    own = (daemon.folder / "state/daemon-id").read_text().strip()
+    theirs = [slurm_cluster.submit(f"--job-name=tao-{uuid.uuid4()}", f"--comment=tao-daemon={uuid.uuid4()}"),
+              slurm_cluster.submit("--job-name=train", f"--comment=tao-daemon={own}")]
+    ours = slurm_cluster.submit(f"--job-name=tao-{uuid.uuid4()}", f"--comment=tao-daemon={own}")
+    harness.wait_for("the end of the leftover", lambda: ours not in slurm_cluster.jobs())
+    assert sorted(slurm_cluster.jobs()) == sorted(theirs)
+    slurm_cluster.cancel(*theirs)
+
+
+SERVICE = """\
+#!/bin/bash
+printf %s "$HF_TOKEN" | sha256sum > {received}
+exec -a cosmos_predict {backend} "$@"
+"""
+
+
+def test_a_secret_reaches_the_container_and_nothing_else(slurm_cluster, start_daemon, tmp_path):
+    daemon = start_daemon()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "cosmos_predict").write_text(SERVICE.format(received=tmp_path / "received",
+                                                            backend=harness.BIN / "reference-backend"))
+    (programs / "cosmos_predict").chmod(0o755)
+    seen = []
+    with slurm_cluster.in_front_of("sbatch", f'cat /proc/*/cmdline > {tmp_path}/commands 2>/dev/null; exec $real "$@"'):
+        job_id = start(daemon, PORTED, "--platform-option", f"container-image={programs}", wait=True)
+    assert (tmp_path / "received").read_text().split()[0] == hashlib.sha256(TOKEN.encode()).hexdigest()
+    (number,) = slurm_jobs(slurm_cluster, job_id)
+    seen += [slurm_cluster.show(number), slurm_cluster.run("scontrol", "write", "batch_script", number, "-").stdout,
+             daemon.cli("logs", job_id).stdout, daemon.log.read_text()]
+    assert "sbatch" in (tmp_path / "commands").read_bytes().decode(errors="replace")
+    seen.append((tmp_path / "commands").read_bytes().decode(errors="replace"))
+    for entry in pathlib.Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit():
+                seen.append((entry / "cmdline").read_bytes().decode(errors="replace"))
+    seen += [path.read_text(errors="replace") for path in slurm_cluster.results.iterdir()]
+    seen += [path.read_text(errors="replace") for path in (daemon.folder / "state").rglob("*") if path.is_file()]
+    assert not [text for text in seen if TOKEN in text]
+    daemon.cli("stop", job_id, "--yes")
+
+
+def test_a_cluster_without_pyxis_says_so(folder):
+    lacking = slurm_cluster.can_run()
+    if lacking:
+        pytest.skip(lacking)
+    with slurm_cluster.cluster(plugin=False) as bare, harness.daemon(folder, env=bare.environment()) as daemon:
+        assert items(daemon)["pyxis"][0] == "MISSING"
+        done = start(daemon, PORTED, check=False)
+        assert done.returncode == 1 and "has no Pyxis" in done.stderr and bare.jobs() == {}
+
+
+def test_a_cluster_with_accounting(folder):
+    """Accounts are known, job_env is warned of, and how a job ended is known after the controller forgot it."""
+    lacking = slurm_cluster.can_run(accounting=True)
+    if lacking:
+        pytest.skip(lacking)
+    with slurm_cluster.cluster(accounting=True, settings="AccountingStoreFlags=job_env") as cluster:
+        cluster.programs.rmdir()
+        harness.service_programs(cluster.programs, slurm_cluster.BEHAVIOURS)
+        cluster.run("sacctmgr", "-i", "add", "account", "ours")
+        cluster.run("sacctmgr", "-i", "add", "user", "root", "account=ours")
+        with harness.daemon(folder, env=cluster.environment(SLURM_ACCOUNT="ours")) as daemon:
+            found = items(daemon)
+            assert found["account"][0] == "OK" and "ours" in found["account"][1], found
+            assert found["recording"][0] == "WARNING" and "HF_TOKEN" in found["recording"][1]
+            refused = start(daemon, PORTED, "--platform-option", "account=theirs", check=False)
+            assert "SLURM_ACCOUNT" in refused.stderr
+            job_id = start(daemon, PORTED, wait=True)
+            (number,) = slurm_jobs(cluster, job_id)
+            assert "Account=ours" in cluster.show(number)
+            daemon.kill()
+        cluster.cancel(number)
+        harness.wait_for("the accounting", lambda: "CANCELLED" in cluster.run(
+            "sacct", "-X", "-n", "-j", number, "-o", "State").stdout)
+        forgotten = ('case "$*" in *--jobs=*) echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1 ;; '
+                     'esac\nexec $real "$@"')
+        with cluster.in_front_of("squeue", forgotten), harness.daemon(folder, env=cluster.environment()) as daemon:
+            ended = daemon.wait_for_phase(job_id, "PHASE_FAILED")
+            assert "CANCELLED" in ended["message"], ended
+            daemon.cli("stop", job_id, "--yes")
