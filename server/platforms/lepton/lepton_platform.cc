@@ -15,7 +15,6 @@ namespace tao::platforms {
 namespace {
 
 constexpr absl::Duration kAskTimeout = absl::Seconds(60);
-constexpr absl::Duration kObserveTimeout = absl::Seconds(10);
 // A create whose answer was lost may still be on its way when it is asked for.
 constexpr int kLateRounds = 4;
 
@@ -92,7 +91,7 @@ absl::StatusOr<LeptonPlatform::Place> LeptonPlatform::PlaceOf(const PlatformJob&
   if (said == ToString(LeptonFamily::kEndpoints)) family = LeptonFamily::kEndpoints;
   if (said.empty()) {
     ASSIGN_OR_RETURN(const LeptonWorkspaceFacts facts,
-                     AskWorkspace(*api, kObserveTimeout, /*cancel=*/nullptr));
+                     AskWorkspace(*api, config_.look_timeout, /*cancel=*/nullptr));
     family = facts.family;
   }
   return Place{.api = *std::move(api), .family = family, .name = std::move(name)};
@@ -129,16 +128,16 @@ absl::StatusOr<LeptonWorkspaceFacts> LeptonPlatform::AskWorkspace(
 
 absl::StatusOr<std::optional<LeptonEndpoint>> LeptonPlatform::Look(
     const Place& place, const base::CancelToken* cancel) const {
-  const absl::StatusOr<std::string> body =
-      Get(place.api, "Lepton could not be asked about endpoint " + place.name,
-          LeptonPath(place.family, place.name), kObserveTimeout, cancel, LeptonSubject::kEndpoint);
+  const absl::StatusOr<std::string> body = Get(
+      place.api, "Lepton could not be asked about endpoint " + place.name,
+      LeptonPath(place.family, place.name), config_.look_timeout, cancel, LeptonSubject::kEndpoint);
   if (body.ok()) {
     ASSIGN_OR_RETURN(LeptonEndpoint endpoint, ParseLeptonEndpoint(*body));
     return std::optional<LeptonEndpoint>(std::move(endpoint));
   }
   if (!absl::IsNotFound(body.status())) return body.status();
   // A workspace that is gone, or an address that is not the API's, says 404 to everything.
-  RETURN_IF_ERROR(AskWorkspace(place.api, kObserveTimeout, cancel).status());
+  RETURN_IF_ERROR(AskWorkspace(place.api, config_.look_timeout, cancel).status());
   return std::optional<LeptonEndpoint>();
 }
 
@@ -146,8 +145,8 @@ absl::StatusOr<std::vector<LeptonReplica>> LeptonPlatform::AskReplicas(
     const Place& place, const base::CancelToken* cancel) const {
   ASSIGN_OR_RETURN(const std::string body,
                    Get(place.api, "the replicas of endpoint " + place.name + " could not be listed",
-                       LeptonPath(place.family, place.name, "replicas"), kObserveTimeout, cancel,
-                       LeptonSubject::kEndpoint));
+                       LeptonPath(place.family, place.name, "replicas"), config_.look_timeout,
+                       cancel, LeptonSubject::kEndpoint));
   return ParseLeptonReplicas(body);
 }
 
@@ -156,8 +155,8 @@ std::vector<LeptonIssue> LeptonPlatform::AskIssues(const Place& place,
                                                    const base::CancelToken* cancel) const {
   if (place.family == LeptonFamily::kDeployments) {
     const absl::StatusOr<std::string> body =
-        Get(place.api, "why", LeptonPath(place.family, place.name, "readiness"), kObserveTimeout,
-            cancel);
+        Get(place.api, "why", LeptonPath(place.family, place.name, "readiness"),
+            config_.look_timeout, cancel);
     return body.ok() ? ParseLeptonReadiness(*body) : std::vector<LeptonIssue>();
   }
   std::vector<LeptonIssue> issues;
@@ -182,8 +181,8 @@ bool LeptonPlatform::HasReadyReplica(const Place& place,
 
 std::optional<LeptonTermination> LeptonPlatform::AskTermination(const Place& place) const {
   if (place.family != LeptonFamily::kDeployments) return std::nullopt;
-  const absl::StatusOr<std::string> body =
-      Get(place.api, "why", LeptonPath(place.family, place.name, "termination"), kObserveTimeout);
+  const absl::StatusOr<std::string> body = Get(
+      place.api, "why", LeptonPath(place.family, place.name, "termination"), config_.look_timeout);
   return body.ok() ? ParseLeptonTermination(*body) : std::nullopt;
 }
 

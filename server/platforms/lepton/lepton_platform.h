@@ -30,6 +30,7 @@ struct LeptonConfig {
   base::BackoffOptions retry = {.first = absl::Milliseconds(500), .longest = absl::Seconds(8)};
   // Between two looks at an endpoint that starts or is being deleted.
   base::BackoffOptions poll = {.first = absl::Seconds(1), .longest = absl::Seconds(5)};
+  absl::Duration look_timeout = absl::Seconds(10);  // at an endpoint, tries again included
   absl::Duration create_timeout = absl::Seconds(45);
   absl::Duration delete_timeout = absl::Seconds(60);  // then Stop is asked for again
   // A stream of logs without news for so long has shown all of the past.
