@@ -221,6 +221,7 @@ class Lepton:
         self.reason = ("InProgress", "Pulling image")
         self.delete_takes = 0.3
         self.requests = []   # (method, path) of the API
+        self.creates = []    # what each create came to: a status
         self.ingress = []    # (host, path, headers)
         self.failures = []   # [method, path pattern, what, how often]
         self.down = False    # every connection is closed
@@ -267,8 +268,8 @@ class Lepton:
                 "LEPTON_API_BASE_URL": f"https://localhost:{self.port}"}
 
     def fail(self, method, pattern, what, times=1):
-        """The next `times` calls that match: a status, "hang", "drop" (closed unanswered) or "lose" (done, and then
-        closed unanswered)."""
+        """The next `times` calls that match: a status, "hang", "drop" (closed unanswered), "lose" (done, and then
+        closed unanswered) or "late" (so too, 2 s later)."""
         self.failures.append([method, re.compile(pattern), what, times])
 
     def take_failure(self, method, path):
@@ -295,7 +296,7 @@ class Lepton:
                 raise Refused(403, f"the {'legacy' if self.new else 'new'} endpoint API is not enabled for this "
                               "workspace", "StatusForbidden")
             if len(parts) == 1:
-                return self.create(family, body) if method == "POST" else self.unknown(method, path)
+                return self.counted_create(family, body) if method == "POST" else self.unknown(method, path)
             return self.one(method, family, parts[1], parts[2:])
         route = getattr(self, f"{method.lower()}_{parts[0].replace('-', '_')}", None)
         return route(parts[1:], query, body) if route else self.unknown(method, path)
@@ -359,6 +360,15 @@ class Lepton:
         lines = log.read_text().splitlines() if log.exists() else []
         values = [[str(10**18 + index), line] for index, line in enumerate(lines)][-int(query["limit"][0]):]
         return 200, {"data": {"result": [{"values": values[::-1]}]}}
+
+    def counted_create(self, family, body):
+        try:
+            status, value = self.create(family, body)
+        except Refused as refused:
+            self.creates.append(refused.status)
+            raise
+        self.creates.append(status)
+        return status, value
 
     def create(self, family, body):
         expect(body, CREATE[family])
@@ -462,6 +472,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(300 if failure == "hang" else 0)
                 self.close_connection = True
                 return
+            if failure == "late":
+                time.sleep(2)
             if not url.path.startswith(prefix + "/"):
                 raise Refused(404, "workspace not found", "NotFound")
             self.check_headers(raw)
@@ -471,7 +483,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 status, value = lepton.call(self.command, path, query, body)
         except Refused as refused:
             status, value = refused.status, refused.body
-        if failure == "lose":
+        if failure in ("lose", "late"):
             self.close_connection = True
         elif status == "stream":
             self.stream(value)

@@ -3,6 +3,7 @@
 import pytest
 
 import crash_cases
+import harness
 import lepton_driver
 
 
@@ -23,10 +24,19 @@ def test_another_daemon_is_left_alone(on_lepton, folder, tmp_path):
     crash_cases.neighbour_is_left_alone(on_lepton, folder, tmp_path / "beside")
 
 
-def test_a_create_that_arrives_after_the_crash_is_found(on_lepton, lepton, folder):
-    """The call was on its way when the daemon died; the next one asks for the name before it creates, and the token
-    that it has kept is the endpoint's."""
-    crash_cases.dies(on_lepton, folder, "start.submit-job.done", crash_cases.ACTS["start"])
-    crash_cases.check(on_lepton, folder, "start", on_lepton.jobs(folder))
-    posts = [path for method, path in lepton.requests if (method, path) == ("POST", "/deployments")]
-    assert len(posts) == 2, "the crashed start's, and that of the last service: adopted, not created again"
+def test_a_create_that_arrives_after_the_crash_is_the_services(on_lepton, lepton, folder):
+    """The call was on its way when the daemon died. Whichever of its create and the next daemon's comes first, there
+    is one endpoint, and the token that was kept before both is the endpoint's."""
+    lepton.fail("POST", "/deployments$", "late")
+    with crash_cases.running(on_lepton, folder) as client:
+        job_id = client.start().job_id
+        harness.wait_for("the create", lambda: ("POST", "/deployments") in lepton.requests)
+        client.daemon.kill()
+    assert lepton.endpoints == {}
+    with crash_cases.running(on_lepton, folder) as client:
+        client.wait_ready(job_id)
+        harness.wait_for("both", lambda: len(lepton.creates) == 2)
+        assert sorted(lepton.creates) == [201, 409]
+        assert len(lepton.endpoints) == 1
+        client.chat(job_id)
+        client.stop(job_id)
