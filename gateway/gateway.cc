@@ -34,7 +34,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
   }
   ASSIGN_OR_RETURN(const ListeningSockets sockets, OpenListeningSockets(config.listen, count));
   std::unique_ptr<Gateway> gateway(new Gateway(config));
-  gateway->resolver_ = std::make_unique<upstream::Resolver>(
+  gateway->names_ = std::make_unique<upstream::NameResolver>(
       config.upstream.lookup, config.upstream.name_time_to_live,
       [raw = gateway.get()](const std::string& host,
                             std::shared_ptr<const upstream::Resolution> found) {
@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
   gateway->port_ = sockets.port;
   for (size_t i = 0; i < count; ++i) {
     gateway->workers_.push_back(std::make_unique<Worker>(
-        i, gateway->config_, sockets.fds[i], std::move(tls[i]), *gateway->resolver_, failures));
+        i, gateway->config_, sockets.fds[i], std::move(tls[i]), *gateway->names_, failures));
     gateway->workers_.back()->OnIdle([raw = gateway.get()] {
       base::MutexLock lock(raw->mutex_);
       raw->became_idle_.SignalAll();
@@ -85,7 +85,7 @@ void Gateway::Publish(std::shared_ptr<const routing::RouteTable> table) {
   for (const routing::Service& service : snapshot->table->services()) {
     if (!service.backend.host.empty()) hosts.push_back(service.backend.host);
   }
-  resolver_->Keep(hosts);
+  names_->Keep(hosts);
 }
 
 int Gateway::InFlight(std::string_view job_id) const {

@@ -86,8 +86,8 @@ class Gateway : public routing::ExchangeCounter {
   std::string address_;
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::unique_ptr<upstream::Resolver> resolver_;  // tells the workers: ends before them
-  std::atomic<size_t> next_worker_ = 0;           // of PostInfer
+  std::unique_ptr<upstream::NameResolver> names_;  // tells the workers: ends before them
+  std::atomic<size_t> next_worker_ = 0;            // of PostInfer
 
   mutable base::Mutex mutex_;  // no request takes it
   base::CondVar became_idle_;  // some worker did

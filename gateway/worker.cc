@@ -34,7 +34,7 @@ std::shared_ptr<const RoutingSnapshot> NoTable() {
 }  // namespace
 
 Worker::Worker(size_t index, const GatewayConfig& config, int listen_fd,
-               std::unique_ptr<upstream::TlsClient> tls, upstream::Resolver& resolver,
+               std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
                routing::FailureListener* failures)
     : index_(index),
       config_(config),
@@ -43,7 +43,7 @@ Worker::Worker(size_t index, const GatewayConfig& config, int listen_fd,
       keeps_running_(io_.get_executor()),
       wheel_(io_),
       hangups_(io_),
-      names_([&resolver](const std::string& host) { resolver.Ask(host); }),
+      names_([&names](const std::string& host) { names.Ask(host); }),
       tls_(std::move(tls)),
       upstream_parts_{io_, wheel_, config.upstream, names_, *tls_},
       pool_(wheel_, config.upstream),

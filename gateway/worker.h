@@ -35,9 +35,9 @@ class Session;
 class Worker {
  public:
   // Takes over the listening socket `listen_fd`. `config` and `failures` outlive the worker;
-  // `failures` may be null. `resolver` outlives the thread.
+  // `failures` may be null. `names` outlives the thread.
   Worker(size_t index, const GatewayConfig& config, int listen_fd,
-         std::unique_ptr<upstream::TlsClient> tls, upstream::Resolver& resolver,
+         std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
          routing::FailureListener* failures);
   // The thread must have ended: Finish and Join come first.
   ~Worker();

@@ -1,7 +1,8 @@
 #pragma once
 
-// What one worker knows of its backends' names. Filled by the gateway's Resolver, by message, so
-// that a request takes no lock and waits for a look-up only if its name has never been looked up.
+// What one worker knows of its backends' names. Filled by the gateway's NameResolver, by message,
+// so that a request takes no lock and waits for a look-up only if its name has never been looked
+// up.
 //
 // Worker thread only.
 
@@ -13,7 +14,7 @@
 #include <string>
 
 #include "gateway/transport/signal.h"
-#include "gateway/upstream/resolver.h"
+#include "gateway/upstream/name_resolver.h"
 #include "server/routing/route_table.h"
 
 namespace tao::upstream {

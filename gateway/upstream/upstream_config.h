@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <string>
 
-#include "gateway/upstream/resolver.h"
+#include "gateway/upstream/name_resolver.h"
 
 namespace tao::upstream {
 

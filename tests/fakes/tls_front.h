@@ -109,10 +109,12 @@ class TlsFront {
  private:
   static int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
                             const unsigned char* in, unsigned int in_size, void*) {
-    // The only one that is offered.
-    *out = in + 1;
-    *out_size = in[0];
-    return in_size == in[0] + 1U ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+    static constexpr unsigned char kOurs[] = "\x08http/1.1";
+    unsigned char* chosen = nullptr;
+    const int found =
+        SSL_select_next_proto(&chosen, out_size, kOurs, sizeof(kOurs) - 1, in, in_size);
+    *out = chosen;
+    return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
   }
 
   template <typename Change>

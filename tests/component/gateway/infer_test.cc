@@ -7,6 +7,7 @@
 #include "server/base/errors.h"
 #include "server/base/strings.h"
 #include "tests/component/gateway/gateway_harness.h"
+#include "tests/fakes/tls_front.h"
 
 namespace tao::gateway {
 namespace {
@@ -73,6 +74,24 @@ class Receiver : public InferReceiver {
 
 routing::Selector ByJob(std::string_view job_id) {
   return {{{routing::SelectorTerm::Kind::kJobId, std::string(job_id), "selector.job_id"}}};
+}
+
+TEST(Infer, SpeaksTlsAndCarriesTheBackendsCredential) {
+  FakeUpstream upstream(Answers(FlaskAnswer(kCompletion)));
+  TlsFront front(upstream.port());
+  routing::Service service = ServiceAt(front.port());
+  service.backend.scheme = "https";
+  service.backend.credential = base::Secret("Bearer infer-test-token");
+  GatewayConfig config = GatewayHarness::Config();
+  config.upstream.ca_file = TestCertificates::ca_file();
+  GatewayHarness harness({service}, config);
+  const auto receiver = std::make_shared<Receiver>();
+  harness.gateway->PostInfer({{}, Body(kArch)}, receiver);
+  ASSERT_TRUE(receiver->ended.Wait());
+  EXPECT_EQ(receiver->code(), absl::StatusCode::kOk) << receiver->message();
+  EXPECT_NE(upstream.received().find("\r\nAuthorization: Bearer infer-test-token\r\n"),
+            std::string::npos);
+  EXPECT_EQ(front.counts().full_handshakes, 1);
 }
 
 TEST(Infer, GoesTheWayOfAnHttpRequest) {

@@ -17,6 +17,8 @@
 #include "server/base/mutex.h"
 #include "server/base/strings.h"
 #include "server/io/file.h"
+#include "tests/fakes/fake_upstream.h"
+#include "tests/fakes/tls_front.h"
 
 namespace tao::io {
 namespace {
@@ -192,6 +194,39 @@ TEST_F(HttpClientTest, GetsStatusAndBody) {
   EXPECT_EQ(outcome.code, absl::StatusCode::kOk);
   EXPECT_EQ(outcome.response.status, 200);
   EXPECT_THAT(outcome.response.body, StartsWith("GET /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:"));
+}
+
+// What probes over https rely on: the operator's CAs count beside the system's, and the certificate
+// is held to the URL's host, wherever the connection leads.
+TEST(HttpClientTls, TrustsTheOperatorsCasAndChecksTheUrlsHost) {
+  FakeUpstream upstream([](FakeUpstream::Peer& peer) {
+    peer.ReadRequest();
+    peer.Write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+  });
+  TlsFront front(upstream.port());
+  const std::string address = absl::StrFormat("127.0.0.1:%d", front.port());
+  const HttpRequest request = {
+      .url = "https://job.test.example/x",
+      .headers = {{"Authorization", "Bearer http-client-test-token"}},
+      .connect_to = address,
+  };
+  const auto trusting = NewCurlHttpClient({.ca_file = TestCertificates::ca_file()});
+  EXPECT_EQ(FetchOne(*trusting, request).response.body, "ok");
+  EXPECT_EQ(front.counts().server_name, "job.test.example");
+  EXPECT_THAT(upstream.received(), HasSubstr("\r\nHost: job.test.example\r\n"));
+  EXPECT_THAT(upstream.received(),
+              HasSubstr("\r\nAuthorization: Bearer http-client-test-token\r\n"));
+
+  HttpRequest other = request;
+  other.url = "https://other.example/x";
+  EXPECT_EQ(FetchOne(*trusting, other).code, absl::StatusCode::kUnavailable);
+  const auto strict = NewCurlHttpClient();
+  const Outcome refused = FetchOne(*strict, request);
+  EXPECT_EQ(refused.code, absl::StatusCode::kUnavailable);
+  EXPECT_THAT(refused.message, HasSubstr("certificate"));
+  EXPECT_THAT(refused.message, Not(HasSubstr("http-client-test-token")));
+  const std::string received = upstream.received();
+  EXPECT_EQ(received.find("GET"), received.rfind("GET")) << "only the first was sent";
 }
 
 TEST_F(HttpClientTest, SendsMethodHeadersAndBodyAsTheyAre) {

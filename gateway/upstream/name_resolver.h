@@ -35,17 +35,17 @@ Resolution LookUpBySystem(const std::string& host);
 // Thread-safe. Owns some threads from the first name on, so that a name server that does not answer
 // for one holds up no other. Destroying it waits for the look-ups in progress, which cannot be
 // interrupted.
-class Resolver {
+class NameResolver {
  public:
   // Hears of every host's first resolution, of each other one after it, and of the one that is
-  // there when it was asked for. In order for each host; must not block, nor call the resolver.
+  // there when it was asked for. In order for each host; must not block, nor call this.
   using Deliver =
       std::function<void(const std::string& host, std::shared_ptr<const Resolution> found)>;
 
-  Resolver(Lookup lookup, absl::Duration time_to_live, Deliver deliver);
-  ~Resolver();
-  Resolver(const Resolver&) = delete;
-  Resolver& operator=(const Resolver&) = delete;
+  NameResolver(Lookup lookup, absl::Duration time_to_live, Deliver deliver);
+  ~NameResolver();
+  NameResolver(const NameResolver&) = delete;
+  NameResolver& operator=(const NameResolver&) = delete;
 
   // These hosts from now on, and no others. Literal addresses are left out.
   void Keep(const std::vector<std::string>& hosts);

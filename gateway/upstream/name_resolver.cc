@@ -1,4 +1,4 @@
-#include "gateway/upstream/resolver.h"
+#include "gateway/upstream/name_resolver.h"
 
 #include <netdb.h>
 #include <sys/socket.h>
@@ -63,10 +63,10 @@ ip::address ParseAddress(const std::string& host, boost::system::error_code& err
   return ip::make_address(bracketed ? host.substr(1, host.size() - 2) : host, error);
 }
 
-Resolver::Resolver(Lookup lookup, absl::Duration time_to_live, Deliver deliver)
+NameResolver::NameResolver(Lookup lookup, absl::Duration time_to_live, Deliver deliver)
     : lookup_(std::move(lookup)), time_to_live_(time_to_live), deliver_(std::move(deliver)) {}
 
-Resolver::~Resolver() {
+NameResolver::~NameResolver() {
   std::vector<std::thread> threads;
   {
     base::MutexLock lock(mutex_);
@@ -77,7 +77,7 @@ Resolver::~Resolver() {
   for (std::thread& thread : threads) thread.join();
 }
 
-void Resolver::Keep(const std::vector<std::string>& hosts) {
+void NameResolver::Keep(const std::vector<std::string>& hosts) {
   {
     base::MutexLock lock(mutex_);
     for (auto& [host, entry] : entries_) entry.kept = false;
@@ -95,7 +95,7 @@ void Resolver::Keep(const std::vector<std::string>& hosts) {
   changed_.SignalAll();
 }
 
-void Resolver::Ask(const std::string& host) {
+void NameResolver::Ask(const std::string& host) {
   {
     base::MutexLock lock(mutex_);
     const Entry& entry = entries_[host];
@@ -105,12 +105,12 @@ void Resolver::Ask(const std::string& host) {
   changed_.SignalAll();
 }
 
-void Resolver::StartThreadsLocked() {
+void NameResolver::StartThreadsLocked() {
   if (stopping_ || !threads_.empty()) return;
   for (int i = 0; i < kThreads; ++i) threads_.emplace_back([this] { Run(); });
 }
 
-void Resolver::Run() {
+void NameResolver::Run() {
   while (true) {
     std::string host;
     {
@@ -129,7 +129,7 @@ void Resolver::Run() {
   }
 }
 
-std::string Resolver::TakeDueLocked(absl::Duration* wait) {
+std::string NameResolver::TakeDueLocked(absl::Duration* wait) {
   const absl::Duration now = Now();
   *wait = absl::Hours(1);
   for (auto& [host, entry] : entries_) {
@@ -143,7 +143,7 @@ std::string Resolver::TakeDueLocked(absl::Duration* wait) {
   return "";
 }
 
-void Resolver::FinishLocked(const std::string& host, Resolution found) {
+void NameResolver::FinishLocked(const std::string& host, Resolution found) {
   const auto at = entries_.find(host);
   if (at == entries_.end()) return;
   Entry& entry = at->second;
