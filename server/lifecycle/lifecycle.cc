@@ -74,6 +74,9 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
                         "the tool that started it",
                         base::Quoted(job_id)));
   }
+  if (found->foreign) {
+    RETURN_IF_ERROR(parts_.PlatformNamed(found->platform)->CheckForeign(JobOf(*found)));
+  }
   const absl::Time now = parts_.clock->Now();
   bool accepted = false;
   ASSIGN_OR_RETURN(ServiceRecord record,

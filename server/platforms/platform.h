@@ -200,6 +200,10 @@ class Platform {
   };
   virtual Endpoint EndpointOf(const PlatformJob& job) const = 0;
 
+  // Whether Stop can find a job that another tool started, by what its entry says (driver_state).
+  // Pure. FailedPrecondition names what the entry lacks.
+  virtual absl::Status CheckForeign(const PlatformJob& /*job*/) const { return absl::OkStatus(); }
+
   // Ends the job and removes all that is left of it on the platform. Gone already is OK.
   virtual absl::Status Stop(const PlatformJob& job, const StopOptions& options,
                             StopSession& session) = 0;

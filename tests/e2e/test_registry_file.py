@@ -274,7 +274,7 @@ def test_entries_that_cannot_be_routed_to_are_kept_and_said(daemon, tool):
 
 
 def test_stop_of_an_entry_that_does_not_allow_it_says_so(daemon, tool, foreign_backend):
-    """Its platform is not ours, or its entry has no process: nothing is done, and the way is named."""
+    """Its entry has no instance, or no process: nothing is done, and the way is named."""
     job_id, port = foreign_backend()
     for platform in ("brev", "local-process"):
         tool.change(**{job_id: entry(job_id, port, platform=platform)})

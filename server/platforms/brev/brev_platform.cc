@@ -243,17 +243,20 @@ absl::Status BrevPlatform::DeleteOwned(const std::string& job_id) const {
       base::Quoted(name), name));
 }
 
+absl::Status BrevPlatform::CheckForeign(const PlatformJob& job) const {
+  if (!ToBrevState(job.driver_state).instance_id.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "service %s was started by another tool, and its registry entry has no instance_id; stop it "
+      "with the tool that started it",
+      job.job_id));
+}
+
 absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& options,
                                 StopSession& session) {
   const BrevState state = ToBrevState(job.driver_state);
   // Without any state it may be an instance that FindOurs found by its name.
   const bool owned = state.owned || job.driver_state.empty();
-  if (state.foreign && state.instance_id.empty()) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "service %s was started by another tool, and its registry entry has no instance_id; stop "
-        "it with the tool that started it",
-        job.job_id));
-  }
+  if (state.foreign) RETURN_IF_ERROR(CheckForeign(job));
   // The port is leased before the container is made.
   const bool has_container = job.instance_port != 0 || state.foreign;
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kCloseTunnel));

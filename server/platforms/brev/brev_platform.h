@@ -59,6 +59,8 @@ class BrevPlatform final : public Platform {
   // is Unavailable: another login or organisation lists others.
   absl::StatusOr<PlatformState> Observe(const PlatformJob& job) override;
   Endpoint EndpointOf(const PlatformJob& job) const override;
+  // Its instance_id.
+  absl::Status CheckForeign(const PlatformJob& job) const override;
   // The instance goes only if Start made it. A container on an instance that was stopped stays
   // there, dead.
   absl::Status Stop(const PlatformJob& job, const StopOptions& options,

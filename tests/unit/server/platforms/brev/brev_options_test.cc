@@ -56,6 +56,17 @@ TEST_F(BrevOptionsTest, RefusesWhatCannotBeFieldByField) {
   }
 }
 
+TEST_F(BrevOptionsTest, AnEntryOfAnotherToolNeedsItsInstance) {
+  const absl::Status lacking =
+      brev_.CheckForeign({.job_id = "job-1", .driver_state = {{"foreign", "1"}}});
+  EXPECT_EQ(lacking.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(base::ToStd(lacking.message())), HasSubstr("no instance_id"));
+  EXPECT_TRUE(brev_
+                  .CheckForeign({.job_id = "job-1",
+                                 .driver_state = {{"foreign", "1"}, {"instance_id", "9x"}}})
+                  .ok());
+}
+
 TEST_F(BrevOptionsTest, TheEndpointIsTheTunnelUnlessAnAddressAnswered) {
   PlatformJob job = {.job_id = "job-1",
                      .host_port = 8085,
