@@ -42,12 +42,6 @@ absl::Status CancelledStart(const std::string& name) {
   return absl::CancelledError(absl::StrFormat("the start of endpoint %s was cancelled", name));
 }
 
-// Whether an error says nothing of the endpoint: not asked, not allowed to ask, not answered.
-bool CouldNotAsk(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
-         absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
-}
-
 // As the end of a start: what is wrong with the workspace is no failed pull of an image.
 absl::Status AsLaunchError(const absl::Status& status) {
   if (absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status) ||
@@ -125,7 +119,6 @@ absl::Status LeptonPlatform::MakeUserSecrets(
   // What a daemon that died has made may have another value. What Lepton does with a name that is
   // there is nowhere said.
   RETURN_IF_ERROR(DeleteUserSecrets(api, job_id));
-  if (secrets.empty()) return absl::OkStatus();
   LeptonCall call;
   call.method = "POST";
   call.path = "/usersecrets";
@@ -177,6 +170,12 @@ absl::Status LeptonPlatform::Submit(const Place& place, const std::string& body,
   return failed;
 }
 
+bool LeptonPlatform::HasSecrets(const launch::LaunchPlan& plan) const {
+  return std::any_of(
+      plan.secret_names.begin(), plan.secret_names.end(),
+      [this](const std::string& name) { return !config_.environment(name).value_or("").empty(); });
+}
+
 absl::Status LeptonPlatform::Create(const Place& place, const launch::LaunchPlan& plan,
                                     const base::Secret& token, LaunchSession& session) const {
   ASSIGN_OR_RETURN(std::vector<std::string> node_group_ids,
@@ -206,7 +205,9 @@ absl::Status LeptonPlatform::Create(const Place& place, const launch::LaunchPlan
     if (!endpoint.image_pull_secret.empty()) {
       RETURN_IF_ERROR(EnsureImagePullSecret(place.api, endpoint.image_pull_secret, session));
     }
-    RETURN_IF_ERROR(MakeUserSecrets(place.api, plan.job_id, secrets, session));
+    if (!secrets.empty()) {
+      RETURN_IF_ERROR(MakeUserSecrets(place.api, plan.job_id, secrets, session));
+    }
     RETURN_IF_ERROR(session.EndStep(registry::Step::kCreateSecret));
   }
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kSubmitJob));
@@ -226,7 +227,7 @@ absl::StatusOr<std::optional<LeptonEndpoint>> LeptonPlatform::LookPatiently(
       if (!deleting) return endpoint;
       session.ReportPending("Deleting", "Lepton still deletes what an earlier try has left");
     } else {
-      if (!patient || !CouldNotAsk(endpoint.status())) return endpoint.status();
+      if (!patient) return endpoint.status();
       session.ReportPending(kNotAnswering, TextOf(endpoint.status()));
     }
     if (LeptonCancelledWithin(&session.cancel(), backoff.Next())) return CancelledStart(place.name);
@@ -241,8 +242,7 @@ absl::StatusOr<LeptonEndpoint> LeptonPlatform::WaitReady(const Place& place,
   while (true) {
     const absl::StatusOr<std::optional<LeptonEndpoint>> seen = Look(place, &session.cancel());
     if (session.cancel().cancelled()) return CancelledStart(place.name);
-    if (!seen.ok() && !CouldNotAsk(seen.status())) return seen.status();
-    if (!seen.ok()) {
+    if (!seen.ok()) {  // whatever it is, it says nothing of the endpoint
       session.ReportPending(kNotAnswering, TextOf(seen.status()));
     } else if (!seen->has_value()) {
       if (++missing >= kMaxMissing) {
@@ -310,8 +310,9 @@ absl::StatusOr<PlatformJob> LeptonPlatform::Launch(const launch::LaunchPlan& pla
                           "See what it is, and delete it in the console",
                           place.name));
     }
-    RETURN_IF_ERROR(session.SaveDriverState(job.driver_state));
   }
+  if (HasSecrets(plan)) job.driver_state["secrets"] = "1";
+  RETURN_IF_ERROR(session.SaveDriverState(job.driver_state));
 
   absl::Status failed;
   if (!there->has_value()) failed = Create(place, plan, token, session);
@@ -340,7 +341,9 @@ absl::StatusOr<PlatformJob> LeptonPlatform::Launch(const launch::LaunchPlan& pla
   // After an answer no create is on its way any more.
   absl::Status removed =
       Delete(place, job.driver_state.contains("created") || !absl::IsUnavailable(failed));
-  if (removed.ok()) removed = DeleteUserSecrets(place.api, plan.job_id);
+  if (removed.ok() && job.driver_state.contains("secrets")) {
+    removed = DeleteUserSecrets(place.api, plan.job_id);
+  }
   if (removed.ok()) removed = session.SaveDriverState({});  // nothing is left to be stopped
   if (removed.ok()) return failed;
   return absl::Status(

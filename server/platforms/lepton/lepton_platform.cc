@@ -75,6 +75,7 @@ absl::StatusOr<LeptonApi> LeptonPlatform::Api() const {
 absl::StatusOr<LeptonPlatform::Place> LeptonPlatform::PlaceOf(const PlatformJob& job) const {
   absl::StatusOr<LeptonApi> api = Api();
   if (!api.ok()) return absl::UnavailableError(TextOf(api.status()));
+  base::Secret(ValueOf(job.driver_state, "token"));  // known to Redact from here on
   const std::string workspace = ValueOf(job.driver_state, "workspace");
   if (!workspace.empty() && workspace != api->workspace().url) {
     return absl::UnavailableError(absl::StrFormat(
@@ -137,7 +138,8 @@ absl::StatusOr<std::optional<LeptonEndpoint>> LeptonPlatform::Look(
   }
   if (!absl::IsNotFound(body.status())) return body.status();
   // A workspace that is gone, or an address that is not the API's, says 404 to everything.
-  RETURN_IF_ERROR(AskWorkspace(place.api, config_.look_timeout, cancel).status());
+  const absl::Status asked = AskWorkspace(place.api, config_.look_timeout, cancel).status();
+  if (!asked.ok()) return absl::UnavailableError(TextOf(asked));
   return std::optional<LeptonEndpoint>();
 }
 
@@ -331,7 +333,12 @@ absl::Status LeptonPlatform::Stop(const PlatformJob& job, const StopOptions& opt
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveSecret));
   // The pull secret is the workspace's, and stays.
-  if (!nothing) RETURN_IF_ERROR(DeleteUserSecrets(place->api, job.job_id));
+  if (job.driver_state.contains("secrets")) {
+    RETURN_IF_ERROR(DeleteUserSecrets(place->api, job.job_id));
+  } else if (foreign) {
+    // There are some when it is ours, and its record was lost; else none has the name.
+    static_cast<void>(DeleteUserSecrets(place->api, job.job_id));
+  }
   return session.EndStep(registry::Step::kRemoveSecret);
 }
 

@@ -4,7 +4,8 @@
 // REST. Its callers show a token of its own, random, that driver_state alone keeps.
 //
 // driver_state: "workspace" (its url), "api" (LeptonFamily), "name" and "token", durable before the
-// endpoint exists; "created" when it was seen; "url" from the first Ready on.
+// endpoint exists; "secrets" when it has some of its own; "created" when it was seen; "url" from
+// the first Ready on.
 
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
@@ -112,6 +113,8 @@ class LeptonPlatform final : public Platform {
 
   absl::StatusOr<std::map<std::string, std::string>> NewState(const launch::LaunchPlan& plan,
                                                               LaunchSession& session) const;
+  // Whether the daemon's environment has one of those that the container gets.
+  bool HasSecrets(const launch::LaunchPlan& plan) const;
   absl::Status Create(const Place& place, const launch::LaunchPlan& plan, const base::Secret& token,
                       LaunchSession& session) const;
   absl::Status EnsureImagePullSecret(const LeptonApi& api, const std::string& name,

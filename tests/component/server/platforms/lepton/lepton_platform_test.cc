@@ -131,7 +131,17 @@ TEST_F(LeptonPlatformTest, ACancelledWaitLeavesTheEndpointToItsSuccessor) {
   Session stop;
   EXPECT_TRUE(platform_.Stop({.job_id = kJobId, .driver_state = session_.saved}, {}, stop).ok());
   EXPECT_EQ(world_.endpoint, std::nullopt);
+  EXPECT_EQ(session_.saved.count("secrets"), 1u);
   EXPECT_EQ(http_.Count("DELETE /usersecrets/TAO_HF_TOKEN_333333333333"), 2) << "stale, and ours";
+}
+
+TEST_F(LeptonPlatformTest, AServiceWithoutSecretsNeedsNoRightsToThem) {
+  world_.refuse = {{"GET /usersecrets", 403}};
+  launch::LaunchPlan plan = Plan();
+  plan.secret_names.clear();
+  const absl::StatusOr<PlatformJob> job = platform_.Launch(plan, session_);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_TRUE(platform_.Stop(*job, {}, session_).ok());
 }
 
 TEST_F(LeptonPlatformTest, AnAddressThatIsNotPrivateEndsTheStart) {
