@@ -180,7 +180,9 @@ class Platform {
 
   // Starts `plan`, or finds what already runs under its job_id. Returns when the container or
   // process runs (not when it is ready). On any error nothing of it is left on the platform, unless
-  // the error is of the removal itself. Cancelled when the session's token fired.
+  // the error is of the removal itself. Cancelled when the session's token fired: then what the
+  // platform has by its saved name may stay, for the Stop that follows, or for the next daemon to
+  // go on with (a queue or a pull of many minutes).
   virtual absl::StatusOr<PlatformJob> Launch(const launch::LaunchPlan& plan,
                                              LaunchSession& session) = 0;
 
