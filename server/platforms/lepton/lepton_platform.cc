@@ -84,9 +84,10 @@ absl::StatusOr<LeptonPlatform::Place> LeptonPlatform::PlaceOf(const PlatformJob&
         job.job_id, workspace, api->workspace().url));
   }
   std::string name = ValueOf(job.driver_state, "name");
-  // Another tool's: as its entry says, or as another daemon of this kind names it.
-  if (name.empty()) name = ValueOf(job.driver_state, "platform_job_id");
-  if (name.empty()) name = LeptonName(job.job_id);
+  if (name.empty()) {  // another tool's
+    RETURN_IF_ERROR(CheckForeign(job));
+    name = ValueOf(job.driver_state, "platform_job_id");
+  }
   LeptonFamily family = LeptonFamily::kDeployments;
   const std::string said = ValueOf(job.driver_state, "api");
   if (said == ToString(LeptonFamily::kEndpoints)) family = LeptonFamily::kEndpoints;
@@ -213,6 +214,15 @@ void LeptonPlatform::Adopt(const PlatformJob& job) {
   base::Secret(ValueOf(job.driver_state, "token"));
 }
 
+absl::Status LeptonPlatform::CheckForeign(const PlatformJob& job) const {
+  const std::string name = ValueOf(job.driver_state, "platform_job_id");
+  if (IsLeptonName(name)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "service %s was started by another tool, and its registry entry has %s as platform_job_id, "
+      "which is no name of an endpoint; delete it in the console, or with that tool",
+      job.job_id, name.empty() ? "nothing" : base::Quoted(name)));
+}
+
 absl::StatusOr<PlatformState> LeptonPlatform::Observe(const PlatformJob& job) {
   const auto could_not_ask = [](const absl::Status& status) {
     return absl::UnavailableError(TextOf(status));
@@ -318,15 +328,6 @@ absl::Status LeptonPlatform::Stop(const PlatformJob& job, const StopOptions& opt
   if (!nothing) {  // else the start ended before it asked Lepton for anything
     place = PlaceOf(job);
     if (!place.ok()) return place.status();
-    if (foreign) {
-      ASSIGN_OR_RETURN(const std::optional<LeptonEndpoint> there, Look(*place, nullptr));
-      if (!there.has_value()) {
-        return absl::FailedPreconditionError(absl::StrFormat(
-            "service %s was started by another tool, and the Lepton workspace has no endpoint %s; "
-            "delete it in the console, or with that tool",
-            job.job_id, place->name));
-      }
-    }
     RETURN_IF_ERROR(Delete(*place, foreign || job.driver_state.contains("created")));
   }
   RETURN_IF_ERROR(session.EndStep(registry::Step::kEndJob));

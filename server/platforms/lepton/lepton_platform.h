@@ -56,6 +56,8 @@ class LeptonPlatform final : public Platform {
   // Makes the token known to base::Redact.
   void Adopt(const PlatformJob& job) override;
   absl::StatusOr<PlatformState> Observe(const PlatformJob& job) override;
+  // platform_job_id, which is the endpoint's name.
+  absl::Status CheckForeign(const PlatformJob& job) const override;
   Endpoint EndpointOf(const PlatformJob& job) const override;
   absl::Status Stop(const PlatformJob& job, const StopOptions& options,
                     StopSession& session) override;

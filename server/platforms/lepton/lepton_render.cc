@@ -98,6 +98,14 @@ std::string_view LogQueryKey(LeptonFamily family) {
 
 std::string LeptonName(std::string_view job_id) { return "tao-" + HexDigits(job_id, 28); }
 
+bool IsLeptonName(std::string_view name) {
+  const auto is_part = [](char c) {
+    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
+  };
+  return !name.empty() && name.size() <= 63 && absl::ascii_islower(name.front()) &&
+         name.back() != '-' && std::all_of(name.begin(), name.end(), is_part);
+}
+
 std::string LeptonSecretSuffix(std::string_view job_id) {
   return "_" + absl::AsciiStrToUpper(HexDigits(job_id, kSecretSuffixDigits));
 }

@@ -28,6 +28,8 @@ std::string_view LogQueryKey(LeptonFamily family);
 
 // `tao-` and the first 28 hex digits: Lepton allows 32 to 36 characters, the first one a letter.
 std::string LeptonName(std::string_view job_id);
+// Whether an endpoint can have that name; only such a one goes into a path.
+bool IsLeptonName(std::string_view name);
 
 // The user secrets of one service end in LeptonSecretSuffix(job_id), and only they do.
 std::string LeptonSecretName(std::string_view env_name, std::string_view job_id);

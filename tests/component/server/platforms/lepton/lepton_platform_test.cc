@@ -204,6 +204,21 @@ TEST_F(LeptonPlatformTest, AnErrorHasItsExitStatus) {
   EXPECT_THAT(failed->detail, HasSubstr("exit status 1: Error: no such model"));
 }
 
+TEST_F(LeptonPlatformTest, AnotherToolsEndpointIsStoppedByItsEntry) {
+  world_.endpoint = "Ready";
+  PlatformJob foreign = {.job_id = kJobId, .driver_state = {{"foreign", "1"}}};
+  EXPECT_THAT(Message(platform_.CheckForeign(foreign)), HasSubstr("platform_job_id"));
+  EXPECT_FALSE(platform_.Stop(foreign, {}, session_).ok());
+  EXPECT_THAT(http_.calls, IsEmpty()) << "nothing is deleted without a name";
+  foreign.driver_state["platform_job_id"] = "../workspace";
+  EXPECT_EQ(platform_.CheckForeign(foreign).code(), absl::StatusCode::kFailedPrecondition);
+  foreign.driver_state["platform_job_id"] = kName;
+  EXPECT_TRUE(platform_.CheckForeign(foreign).ok());
+  EXPECT_TRUE(platform_.Stop(foreign, {}, session_).ok());
+  EXPECT_EQ(world_.endpoint, std::nullopt);
+  EXPECT_TRUE(platform_.Stop(foreign, {}, session_).ok()) << "gone already";
+}
+
 TEST_F(LeptonPlatformTest, NothingIsOursWithoutARecord) {
   world_.endpoint = "Ready";
   EXPECT_THAT(*platform_.FindOurs(), IsEmpty());

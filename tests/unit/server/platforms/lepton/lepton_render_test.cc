@@ -97,6 +97,10 @@ TEST(LeptonRenderTest, NamesFitLeptonsRules) {
   const std::string name = LeptonName("0f3a1b2c-4d5e-4f60-8a1b-2c3d4e5f6071");
   EXPECT_EQ(name, "tao-0f3a1b2c4d5e4f608a1b2c3d4e5f");
   EXPECT_EQ(name.size(), 32u);
+  EXPECT_TRUE(IsLeptonName(name));
+  for (const char* const bad : {"", "0a", "a-", "A", "a/../b", "a?b", "a b"}) {
+    EXPECT_FALSE(IsLeptonName(bad)) << bad;
+  }
   EXPECT_EQ(LeptonSecretName("HF_TOKEN", kJobId), "TAO_HF_TOKEN_3F3A1B2C4D5E");
   EXPECT_EQ(LeptonSecretSuffix(kJobId), "_3F3A1B2C4D5E");
   EXPECT_TRUE(IsReservedLeptonEnv("LEPTON_WORKSPACE_ID"));
