@@ -1,11 +1,11 @@
 // KubernetesPlatform's check: what a start needs of the cluster, before anything is made there.
 
-#include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
+#include <absl/strings/str_split.h>
 #include <absl/time/clock.h>
 
 #include <algorithm>
-#include <optional>
+#include <iterator>
 
 #include "server/base/status.h"
 #include "server/base/strings.h"
@@ -15,25 +15,15 @@
 namespace tao::platforms {
 namespace {
 
-// What Start, Observe, StreamLogs and Stop do, as `kubectl auth can-i` asks for it.
-struct Right {
-  const char* verb;
-  const char* resource;
-  const char* subresource;  // empty: none
-};
+// What Start, Observe, StreamLogs and Stop do.
 constexpr Right kRights[] = {
-    {"create", "jobs.batch", ""}, {"list", "jobs.batch", ""}, {"delete", "jobs.batch", ""},
-    {"list", "pods", ""},         {"get", "pods", "log"},     {"create", "services", ""},
-    {"get", "services", ""},      {"list", "services", ""},   {"delete", "services", ""},
-    {"list", "secrets", ""},      {"delete", "secrets", ""},
+    {"create", "batch", "jobs"}, {"list", "batch", "jobs"},  {"delete", "batch", "jobs"},
+    {"list", "", "pods"},        {"get", "", "pods", "log"}, {"create", "", "services"},
+    {"get", "", "services"},     {"list", "", "services"},   {"delete", "", "services"},
+    {"list", "", "secrets"},     {"delete", "", "secrets"},
 };
-constexpr Right kSecretRight = {"create", "secrets", ""};
-constexpr Right kForwardRight = {"create", "pods", "portforward"};
-
-std::string ToText(const Right& right) {
-  return absl::StrFormat("%s %s%s%s", right.verb, right.resource, *right.subresource ? "/" : "",
-                         right.subresource);
-}
+constexpr Right kSecretRight = {"create", "", "secrets"};
+constexpr Right kForwardRight = {"create", "", "pods", "portforward"};
 
 }  // namespace
 
@@ -119,29 +109,26 @@ class KubernetesCheck {
     return FailureKindOf(base::ToStd(status.message())) == KubernetesFailure::kForbidden;
   }
 
-  // OK with "yes"; the answer no is no error.
-  absl::StatusOr<bool> May(const Right& right) const {
-    io::SubprocessOptions ask = platform_.kubectl_.Options(
-        Joined(RenderBounded(target_), {"auth", "can-i", right.verb, right.resource}), Left());
-    if (*right.subresource)
-      ask.argv.push_back(absl::StrFormat("--subresource=%s", right.subresource));
-    ASSIGN_OR_RETURN(const io::SubprocessResult result, platform_.kubectl_.Run(ask));
-    const absl::string_view answer = absl::StripAsciiWhitespace(result.out);
-    if (result.exit_code == 0) return true;
-    if (answer.substr(0, 2) == "no") return false;
-    return KubectlError("the rights of this user could not be asked for", result.exit_code,
-                        result.err);
-  }
-
   bool Rights() {
     std::vector<Right> wanted(std::begin(kRights), std::end(kRights));
     if (NeedsSecret()) wanted.push_back(kSecretRight);
     if (options_.service_type == ServiceType::kClusterIp) wanted.push_back(kForwardRight);
+    const absl::StatusOr<std::string> output =
+        Ask("the rights of this user could not be asked for",
+            {"create", "-f", "-", "-o", R"(jsonpath={.status.allowed}{"\n"})"},
+            RenderRights(wanted, target_.name_space));
+    if (!output.ok()) return Add("rights", output.status(), "");
+    const std::vector<std::string> answers =
+        absl::StrSplit(base::ToAbsl(*output), '\n', absl::SkipWhitespace());
+    if (answers.size() != wanted.size()) {
+      return Add("rights",
+                 absl::UnavailableError("the cluster did not say what this user may do: " +
+                                        base::Quoted(*output)),
+                 "");
+    }
     std::vector<std::string> lacking;
-    for (const Right& right : wanted) {
-      const absl::StatusOr<bool> may = May(right);
-      if (!may.ok()) return Add("rights", may.status(), "");
-      if (!*may) lacking.push_back(ToText(right));
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (answers[i] != "true") lacking.push_back(ToString(wanted[i]));
     }
     if (lacking.empty()) return Add("rights", absl::OkStatus(), "are enough");
     return Add("rights",

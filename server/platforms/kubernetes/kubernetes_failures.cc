@@ -98,6 +98,9 @@ const std::vector<KubernetesFailureRule>& KubernetesFailureRules() {
       {"error: eof", "", Kind::kOther, kPrecondition,
        "The context's user has no credentials in the kubeconfig: log in to the cluster, as the "
        "server's user"},
+      {"asked for the client to provide credentials", "", Kind::kOther, kPrecondition, kLogIn},
+      {"unexpected content after media subtype", "", Kind::kOther, kPrecondition,
+       "This kubectl cannot read what the cluster says of itself: install a newer one"},
       // Objects: before what their names might look like.
       {"namespaces ", "not found", Kind::kOther, kPrecondition,
        "Create the namespace (kubectl create namespace), or correct --namespace or "

@@ -46,6 +46,7 @@ KubernetesLaunch::KubernetesLaunch(const KubernetesPlatform& platform,
       options_(options),
       target_(std::move(target)),
       session_(session),
+      poll_(platform.config_.poll),
       state_({{kStateContext, target_.context}, {kStateNamespace, target_.name_space}}) {}
 
 KubectlCall KubernetesLaunch::Call(std::vector<std::string> arguments,
@@ -82,8 +83,8 @@ PlatformJob KubernetesLaunch::Job() const {
   return {.job_id = plan_.job_id, .host_port = session_.host_port(), .driver_state = state_};
 }
 
-absl::Status KubernetesLaunch::Wait() const {
-  if (!base::CancelledWithin(session_.cancel(), platform_.config_.poll)) return absl::OkStatus();
+absl::Status KubernetesLaunch::Wait() {
+  if (!base::CancelledWithin(session_.cancel(), poll_.Next())) return absl::OkStatus();
   return absl::CancelledError("the start of service " + plan_.job_id + " was cancelled");
 }
 

@@ -53,7 +53,7 @@ class KubernetesLaunch {
   // True: it runs; false: it has run, and ended.
   absl::StatusOr<bool> WaitUntilItRuns();
   absl::Status ReportWhy(const JobAndPods& objects);
-  absl::Status Wait() const;
+  absl::Status Wait();
 
   absl::StatusOr<PlatformJob> ReachIt();
   // Empty: there is none, or it cannot be reached.
@@ -69,6 +69,7 @@ class KubernetesLaunch {
   const KubernetesOptions& options_;
   const KubernetesTarget target_;
   LaunchSession& session_;
+  base::Backoff poll_;
   std::map<std::string, std::string> state_;
   std::string job_uid_;  // empty: there is no Job yet
   // Since when it is what it is now; InfiniteFuture: it is not.

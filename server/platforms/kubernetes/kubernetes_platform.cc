@@ -247,6 +247,8 @@ absl::Status KubernetesPlatform::EndJob(const KubernetesTarget& target, const st
                                           "--ignore-not-found", "--wait=false"}})
                       .status());
   const absl::Time end = absl::Now() + config_.stop_limit;
+  const base::CancelToken never;
+  base::Backoff poll(config_.poll);
   while (true) {
     ASSIGN_OR_RETURN(const JobAndPods left, Look(target, selector, job_id, /*cancel=*/nullptr));
     if (!left.job.has_value() && left.pods.empty()) return absl::OkStatus();
@@ -261,7 +263,7 @@ absl::Status KubernetesPlatform::EndJob(const KubernetesTarget& target, const st
                           "at again; see kubectl describe pod, and whether the node is there",
                           ObjectName(job_id), base::JoinedList(names)));
     }
-    static_cast<void>(base::CancelledWithin(base::CancelToken(), config_.poll / 4));
+    static_cast<void>(base::CancelledWithin(never, poll.Next()));
   }
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "server/base/backoff.h"
 #include "server/catalog/catalog.h"
 #include "server/platforms/kubernetes/kubectl.h"
 #include "server/platforms/kubernetes/kubernetes_options.h"
@@ -27,8 +28,9 @@ struct KubernetesConfig {
   // Every name of Catalog::secrets(): kubectl inherits none of them.
   std::vector<std::string> secret_names = {"HF_TOKEN", "NGC_KEY", "LEPTON_AUTH_TOKEN",
                                            "BREV_API_TOKEN"};
-  catalog::EnvironmentLookup environment;        // of the daemon; empty: its real one
-  absl::Duration poll = absl::Seconds(2);        // of a pod that does not run yet, or no more
+  catalog::EnvironmentLookup environment;  // of the daemon; empty: its real one
+  // Of a pod that does not run yet, or no more.
+  base::BackoffOptions poll = {.first = absl::Milliseconds(200), .longest = absl::Seconds(2)};
   absl::Duration stop_limit = absl::Minutes(2);  // until the pods are gone; then it is said
 };
 

@@ -209,6 +209,26 @@ std::string RenderPullSecret(const Owner& owner, const base::Secret& ngc_key) {
                       {{".dockerconfigjson", Dump(login)}});
 }
 
+std::string ToString(const Right& right) {
+  return absl::StrFormat("%s %s%s%s", right.verb, right.resource,
+                         right.subresource.empty() ? "" : "/", right.subresource);
+}
+
+std::string RenderRights(const std::vector<Right>& rights, std::string_view name_space) {
+  Json items = Json::array();
+  for (const Right& right : rights) {
+    Json attributes = {{"namespace", name_space},
+                       {"verb", right.verb},
+                       {"group", right.group},
+                       {"resource", right.resource}};
+    if (!right.subresource.empty()) attributes["subresource"] = right.subresource;
+    items.push_back({{"apiVersion", "authorization.k8s.io/v1"},
+                     {"kind", "SelfSubjectAccessReview"},
+                     {"spec", {{"resourceAttributes", std::move(attributes)}}}});
+  }
+  return Dump({{"apiVersion", "v1"}, {"kind", "List"}, {"items", std::move(items)}});
+}
+
 std::vector<std::string> RenderTarget(const KubernetesTarget& target) {
   std::vector<std::string> arguments;
   if (!target.context.empty()) arguments.push_back("--context=" + target.context);
@@ -242,7 +262,9 @@ std::vector<std::string> RenderPortForward(std::string_view job_id, int local_po
 std::vector<std::string> RenderLogs(std::string_view job_id, int tail_lines, bool follow) {
   std::vector<std::string> arguments = {"logs", "job/" + ObjectName(job_id), "-c",
                                         std::string(kContainerName),
-                                        absl::StrFormat("--tail=%d", tail_lines)};
+                                        absl::StrFormat("--tail=%d", tail_lines),
+                                        // Of a Job without a pod; kubectl's own is 20 s.
+                                        "--pod-running-timeout=5s"};
   if (follow) arguments.emplace_back("-f");
   return arguments;
 }

@@ -52,6 +52,15 @@ std::string RenderEnvSecret(const Owner& owner, const std::map<std::string, base
 // A log-in of nvcr.io with the NGC key.
 std::string RenderPullSecret(const Owner& owner, const base::Secret& ngc_key);
 
+// One right, as `kubectl auth can-i` asks for it.
+struct Right {
+  std::string_view verb, group, resource;
+  std::string_view subresource = {};  // empty: of the resource itself
+};
+std::string ToString(const Right& right);  // "get pods/log"
+// A question for each (SelfSubjectAccessReview); all in one call, where can-i needs one for each.
+std::string RenderRights(const std::vector<Right>& rights, std::string_view name_space);
+
 // The arguments of kubectl before those of the command itself.
 std::vector<std::string> RenderTarget(const KubernetesTarget& target);
 // The same with a time-out for each request, which kubectl has none of by itself. Not for

@@ -56,6 +56,12 @@ const std::vector<Row>& Rows() {
        Kind::kOther, kPrecondition, "certificate-authority"},
       {"error: You must be logged in to the server (Unauthorized)", Kind::kOther, kPrecondition,
        "log in to the cluster again"},
+      {"error: unable to recognize \"STDIN\": the server has asked for the client to provide "
+       "credentials",
+       Kind::kOther, kPrecondition, "log in to the cluster again"},
+      {"Error from server (InternalError): Internal error occurred: mime: unexpected content after "
+       "media subtype",
+       Kind::kOther, kPrecondition, "install a newer one"},
       {"Please enter Username: error: EOF", Kind::kOther, kPrecondition, "no credentials"},
       {"Unable to connect to the server: getting credentials: exec: executable aws not found",
        Kind::kOther, kPrecondition, "log-in program"},

@@ -149,8 +149,20 @@ TEST(RenderArgumentsTest, NameClusterAndNamespaceAndBoundEachRequest) {
   EXPECT_EQ(Selector("", "d"), "tao-daemon=d");
   EXPECT_THAT(RenderPortForward("j", 8085),
               ElementsAre("port-forward", "--address", "127.0.0.1", "service/tao-j", "8085:http"));
-  EXPECT_THAT(RenderLogs("j", -1, true),
-              ElementsAre("logs", "job/tao-j", "-c", "tao", "--tail=-1", "-f"));
+  EXPECT_THAT(RenderLogs("j", -1, true), ElementsAre("logs", "job/tao-j", "-c", "tao", "--tail=-1",
+                                                     "--pod-running-timeout=5s", "-f"));
+}
+
+TEST(RenderRightsTest, AsksForEachInOneList) {
+  const Json list =
+      Json::parse(RenderRights({{"create", "batch", "jobs"}, {"get", "", "pods", "log"}}, "n"));
+  EXPECT_EQ(list["kind"], "List");
+  ASSERT_EQ(list["items"].size(), 2u);
+  EXPECT_EQ(list["items"][1], Json::parse(R"({
+    "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+    "spec": {"resourceAttributes": {"namespace": "n", "verb": "get", "group": "", "resource": "pods",
+                                    "subresource": "log"}}})"));
+  EXPECT_EQ(ToString(Right{"get", "", "pods", "log"}), "get pods/log");
 }
 
 TEST(ToQuantityTest, IsWhatDockerMeans) {
