@@ -83,6 +83,7 @@ class KubernetesCheck {
     if (target_.context.empty()) {
       return Add("context", absl::OkStatus(), "inside a cluster, with its service account");
     }
+    if (options_.context.empty()) return Add("context", absl::OkStatus(), target_.context);
     const absl::StatusOr<std::string> known = platform_.kubectl_.AskClient(
         "context " + base::Quoted(target_.context) + " is not in the kubeconfig",
         {.arguments = {"config", "get-contexts", target_.context, "-o", "name"},

@@ -235,6 +235,8 @@ const std::vector<KubernetesFailureRule>& KubernetesFailureRules() {
       {"context deadline exceeded", "", Kind::kOther, Code::kUnavailable, kUnreachable},
       {"client.timeout exceeded", "", Kind::kOther, Code::kUnavailable, kUnreachable},
       {"unexpected eof", "", Kind::kOther, Code::kUnavailable, kUnreachable},
+      {"\": eof", "", Kind::kOther, Code::kUnavailable, kUnreachable},
+      {"connection lost", "", Kind::kOther, Code::kUnavailable, kUnreachable},
       {"connection reset", "", Kind::kOther, Code::kUnavailable, kUnreachable},
       {"unable to return a response in the time allotted", "", Kind::kOther, Code::kUnavailable,
        kBusy},

@@ -18,8 +18,6 @@ namespace {
 
 using State = PlatformState::State;
 
-// A start that waits for hours for its node outlives a restart of the API.
-constexpr absl::Duration kUnreachableLimit = absl::Minutes(10);
 constexpr absl::Duration kProbeTimeout = absl::Seconds(2);
 constexpr absl::Duration kNodePortLimit = absl::Seconds(30);
 constexpr absl::Duration kForwardTimeout = absl::Seconds(30);
@@ -91,10 +89,14 @@ absl::Status KubernetesLaunch::Wait() {
 absl::Status KubernetesLaunch::Find() {
   RETURN_IF_ERROR(session_.SaveDriverState(state_));
   while (true) {
-    ASSIGN_OR_RETURN(const JobAndPods found, Look());
-    if (!found.job.has_value()) return absl::OkStatus();
-    if (!found.job->deleting) {
-      job_uid_ = found.job->uid;
+    const absl::StatusOr<JobAndPods> found = Look();
+    if (absl::IsCancelled(found.status())) return found.status();
+    if (!found.ok()) {  // an earlier try may run there, whatever keeps us from seeing it
+      return absl::UnavailableError(std::string(base::ToStd(found.status().message())));
+    }
+    if (!found->job.has_value()) return absl::OkStatus();
+    if (!found->job->deleting) {
+      job_uid_ = found->job->uid;
       return absl::OkStatus();
     }
     session_.ReportPending("Terminating", "a Job of an earlier try is being removed");
@@ -191,14 +193,8 @@ absl::Status KubernetesLaunch::CreateSecrets() {
   const bool pull = ImagePullSecret() == PullSecretName(plan_.job_id);
   if (values.empty() && !pull) return absl::OkStatus();
   RETURN_IF_ERROR(session_.BeginStep(registry::Step::kCreateSecret));
-  // With the same flags, and nothing on stdin: kubectl has credentials, and will not take the
-  // Secret for the answer to its question for some.
-  RETURN_IF_ERROR(platform_.kubectl_
-                      .Ask(absl::StrFormat("service %s: its secrets could not be created: this "
-                                           "user may not create secrets (forbidden)",
-                                           plan_.job_id),
-                           target_, Call({"auth", "can-i", "create", "secrets"}))
-                      .status());
+  // Find has asked with the same flags, and nothing on stdin: kubectl has credentials, and will not
+  // take the Secret for the answer to its question for some.
   const Owner owner = OwnerOfAll();
   if (!values.empty()) {
     RETURN_IF_ERROR(
@@ -245,9 +241,9 @@ absl::Status KubernetesLaunch::ReportWhy(const JobAndPods& objects) {
     return absl::Status(why.code, absl::StrFormat("%s (given up after %s; --trouble-grace)", text,
                                                   absl::FormatDuration(options_.trouble_grace)));
   }
-  if (now - pending_since_ >= options_.pending_timeout) {
-    return absl::Status(why.code, absl::StrFormat("%s (given up after %s; --pending-timeout)", text,
-                                                  absl::FormatDuration(options_.pending_timeout)));
+  if (now - pending_since_ >= options_.queue_limit) {
+    return absl::Status(why.code, absl::StrFormat("%s (given up after %s; --queue-limit)", text,
+                                                  absl::FormatDuration(options_.queue_limit)));
   }
   return absl::OkStatus();
 }
@@ -258,7 +254,6 @@ absl::StatusOr<bool> KubernetesLaunch::WaitUntilItRuns() {
     const absl::StatusOr<PlatformState> state =
         objects.ok() ? ToPlatformState(*objects) : objects.status();
     if (state.ok()) {
-      unreachable_since_ = absl::InfiniteFuture();
       const PodView* const pod = MainPod(*objects);
       const bool has_run = pod != nullptr && pod->exit_code.has_value();
       switch (state->state) {
@@ -278,13 +273,12 @@ absl::StatusOr<bool> KubernetesLaunch::WaitUntilItRuns() {
           RETURN_IF_ERROR(ReportWhy(*objects));
           break;
       }
-    } else if (CannotTell(state.status())) {
-      // Nothing is known of the pod meanwhile, and nothing is wrong with it.
-      unreachable_since_ = std::min(unreachable_since_, absl::Now());
-      if (absl::Now() - unreachable_since_ >= kUnreachableLimit) return state.status();
-      session_.ReportPending("ClusterUnreachable", base::ToStd(state.status().message()));
-    } else {
+    } else if (absl::IsCancelled(state.status())) {
       return state.status();
+    } else {
+      // Nothing is known of the pod meanwhile, and nothing need be wrong with it: it may have
+      // waited for hours for its node, and what cannot be asked cannot be removed either.
+      session_.ReportPending("ClusterUnreachable", base::ToStd(state.status().message()));
     }
     RETURN_IF_ERROR(Wait());
   }
@@ -309,7 +303,7 @@ absl::StatusOr<std::string> KubernetesLaunch::WaitForAddress(bool must_answer) {
         ProbeConnect(address, options_.service_port, kProbeTimeout) != Reach::kNone) {
       return address;
     }
-    if (absl::Now() - service_since_ >= options_.address_timeout) break;
+    if (absl::Now() - service_since_ >= options_.address_wait) break;
     session_.ReportPending(
         "WaitingForAddress",
         address.empty()
@@ -376,8 +370,8 @@ absl::StatusOr<PlatformJob> KubernetesLaunch::ReachIt() {
   const std::string events = platform_.LastEventsOf(target_, Name());
   return absl::FailedPreconditionError(absl::StrFormat(
       "service %s: Service %s of type %s got no address within %s%s%s. Wait longer with "
-      "--address-timeout, or start it with --service-type auto or ClusterIP",
-      plan_.job_id, Name(), ToString(type), absl::FormatDuration(options_.address_timeout),
+      "--address-wait, or start it with --service-type auto or ClusterIP",
+      plan_.job_id, Name(), ToString(type), absl::FormatDuration(options_.address_wait),
       events.empty() ? "" : ": ", events));
 }
 

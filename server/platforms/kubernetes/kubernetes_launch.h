@@ -73,8 +73,7 @@ class KubernetesLaunch {
   std::map<std::string, std::string> state_;
   std::string job_uid_;  // empty: there is no Job yet
   // Since when it is what it is now; InfiniteFuture: it is not.
-  absl::Time trouble_since_ = absl::InfiniteFuture(), pending_since_ = absl::InfiniteFuture(),
-             unreachable_since_ = absl::InfiniteFuture();
+  absl::Time trouble_since_ = absl::InfiniteFuture(), pending_since_ = absl::InfiniteFuture();
   absl::Time service_since_ = absl::InfinitePast();
 };
 

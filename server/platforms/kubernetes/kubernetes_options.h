@@ -40,10 +40,10 @@ struct KubernetesOptions {
   std::string context;  // of the kubeconfig; empty: its current one
   std::string name_space = "default";
   ServiceType service_type = ServiceType::kAuto;
-  int service_port = 8080;                            // of the Service; the container's is 8080
-  absl::Duration address_timeout = absl::Minutes(4);  // for an address of the LoadBalancer
-  absl::Duration trouble_grace = absl::Minutes(5);    // of what the cluster retries for ever
-  absl::Duration pending_timeout = absl::InfiniteDuration();  // in the cluster's queue
+  int service_port = 8080;                                // of the Service; the container's is 8080
+  absl::Duration address_wait = absl::Minutes(4);         // for an address of the LoadBalancer
+  absl::Duration trouble_grace = absl::Minutes(5);        // of what the cluster retries for ever
+  absl::Duration queue_limit = absl::InfiniteDuration();  // in the cluster's queue
   std::map<std::string, std::string> node_selector;
   std::vector<Toleration> tolerations;  // beside the one for nvidia.com/gpu
   std::vector<VolumeClaim> volume_claims;

@@ -52,6 +52,9 @@ const std::vector<Row>& Rows() {
       {"The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or "
        "port?",
        Kind::kOther, Code::kUnavailable, "VPN"},
+      {"error: error when creating \"STDIN\": Post \"https://10.0.0.1:6443/apis/batch/v1/jobs\": "
+       "EOF",
+       Kind::kOther, Code::kUnavailable, "VPN"},
       {"Unable to connect to the server: x509: certificate signed by unknown authority",
        Kind::kOther, kPrecondition, "certificate-authority"},
       {"error: You must be logged in to the server (Unauthorized)", Kind::kOther, kPrecondition,

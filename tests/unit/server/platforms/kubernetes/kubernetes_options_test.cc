@@ -19,8 +19,8 @@ TEST(KubernetesOptionsTest, WithoutAnyTheClusterDecides) {
   EXPECT_EQ(options->context, "");
   EXPECT_EQ(options->name_space, "default");
   EXPECT_EQ(options->service_type, ServiceType::kAuto);
-  EXPECT_EQ(options->address_timeout, absl::Minutes(4));
-  EXPECT_EQ(options->pending_timeout, absl::InfiniteDuration());
+  EXPECT_EQ(options->address_wait, absl::Minutes(4));
+  EXPECT_EQ(options->queue_limit, absl::InfiniteDuration());
 }
 
 TEST(KubernetesOptionsTest, ARequestGoesBeforeTheOperatorsEnvironment) {
@@ -41,7 +41,7 @@ TEST(KubernetesOptionsTest, ListsAreSplit) {
                               {"toleration", "dedicated=gpu:NoSchedule,spot"},
                               {"volume-claim", "models:/models:ro,cache:/cache"},
                               {"service-type", "clusterip"},
-                              {"address-timeout", "90"},
+                              {"address-wait", "90"},
                               {"trouble-grace", "2m"}},
                              Nothing);
   ASSERT_TRUE(options.ok()) << options.status();
@@ -54,7 +54,7 @@ TEST(KubernetesOptionsTest, ListsAreSplit) {
   EXPECT_TRUE(options->volume_claims[0].read_only);
   EXPECT_EQ(options->volume_claims[1].destination, "/cache");
   EXPECT_EQ(options->service_type, ServiceType::kClusterIp);
-  EXPECT_EQ(options->address_timeout, absl::Seconds(90));
+  EXPECT_EQ(options->address_wait, absl::Seconds(90));
   EXPECT_EQ(options->trouble_grace, absl::Minutes(2));
 }
 
@@ -72,7 +72,7 @@ TEST(KubernetesOptionsTest, WhatCannotBeIsRefusedWithWhatToWrite) {
       {"service-type", "ExternalName", "LoadBalancer"},
       {"service-port", "0", "1 to 65535"},
       {"service-port", "eighty", "1 to 65535"},
-      {"address-timeout", "soon", "4m"},
+      {"address-wait", "soon", "4m"},
       {"trouble-grace", "-5s", "negative"},
       {"node-selector", "zone", "KEY=VALUE"},
       {"node-selector", "zone=a b", "KEY=VALUE"},
