@@ -18,6 +18,8 @@ packages=(
 # Node.js from elsewhere (nvm, NodeSource) serves as well, and conflicts with Debian's packages.
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+# So does another kubectl.
+command -v kubectl >/dev/null || packages+=(kubernetes-client)
 
 missing=()
 for package in "${packages[@]}"; do
