@@ -66,12 +66,11 @@ absl::StatusOr<ServiceRecord> Lifecycle::Stop(std::string_view job_id,
                         "with the tool that started it",
                         base::Quoted(job_id), base::Quoted(found->platform)));
   }
-  if (found->foreign && !set_aside.has_value() &&
+  if (found->foreign && !set_aside.has_value() && found->platform_job_id.empty() &&
       !parts_.PlatformNamed(found->platform)->traits().own_network) {
     return absl::FailedPreconditionError(
         absl::StrFormat("service %s was started by another tool, and its registry entry has no "
-                        "process id; end it with "
-                        "the tool that started it",
+                        "process id and no platform_job_id; end it with the tool that started it",
                         base::Quoted(job_id)));
   }
   if (found->foreign) {

@@ -327,6 +327,18 @@ def test_jobs_of_others_are_left_alone(slurm_cluster, start_daemon):
     slurm_cluster.cancel(*theirs)
 
 
+def test_another_tools_job_is_stopped_by_the_id_in_its_entry(slurm_cluster, start_daemon, folder):
+    number, job_id = slurm_cluster.submit("--job-name=other-tool"), str(uuid.uuid4())
+    entry = {"job_id": job_id, "platform": "slurm", "platform_job_id": number, "network_arch": FIXED,
+             "host_url": "http://localhost:1", "host_port": 1, "started_at": "2026-11-23T14:00:00Z"}
+    (folder / "registry.json").write_text(json.dumps({job_id: entry, "latest": job_id}))
+    (folder / "registry.json").chmod(0o600)
+    daemon = start_daemon()
+    assert service(daemon, job_id)["foreign"]
+    daemon.cli("stop", job_id, "--yes")
+    assert number not in slurm_cluster.jobs() and daemon.services() == []
+
+
 SERVICE = """\
 #!/bin/bash
 printf %s "$HF_TOKEN" | sha256sum > {received}

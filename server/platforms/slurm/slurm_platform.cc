@@ -39,7 +39,9 @@ constexpr char kCluster[] = "slurm_cluster";
 constexpr char kLog[] = "log";
 constexpr char kNode[] = "node";
 constexpr char kNodePort[] = "node_port";
-constexpr char kRefused[] = "refused";  // ids of jobs whose port on the node was taken
+constexpr char kForeign[] = "foreign";            // of another tool, with the entry's
+constexpr char kForeignId[] = "platform_job_id";  // id; set by server/lifecycle
+constexpr char kRefused[] = "refused";            // ids of jobs whose port on the node was taken
 
 std::optional<std::string> RealEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
@@ -529,7 +531,23 @@ Platform::Endpoint SlurmPlatform::EndpointOf(const PlatformJob& job) const {
   return endpoint;
 }
 
+absl::StatusOr<std::vector<SlurmJobRef>> SlurmPlatform::FindForeign(const PlatformJob& job) const {
+  const std::optional<SlurmJobRef> ref = ParseSubmit(At(job, kForeignId));
+  if (!ref.has_value()) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "the registry entry of service %s has no platform_job_id that is a job of Slurm: %s. End "
+        "it with the tool that started it",
+        job.job_id, base::Quoted(At(job, kForeignId))));
+  }
+  ASSIGN_OR_RETURN(const SlurmSections sections, Ask(RenderStatus(*ref), kAskTimeout, nullptr));
+  ASSIGN_OR_RETURN(const std::optional<SlurmJobFacts> facts, ParseStatus(sections));
+  std::vector<SlurmJobRef> alive;
+  if (facts.has_value() && IsAlive(facts->state)) alive.push_back(*ref);
+  return alive;
+}
+
 absl::StatusOr<std::vector<SlurmJobRef>> SlurmPlatform::FindAlive(const PlatformJob& job) const {
+  if (job.driver_state.contains(kForeign)) return FindForeign(job);
   const std::string cluster = At(job, kCluster);
   ASSIGN_OR_RETURN(
       const SlurmSections sections,

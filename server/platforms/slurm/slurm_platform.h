@@ -56,7 +56,8 @@ class SlurmPlatform final : public Platform {
   void Adopt(const PlatformJob& job) override;
   absl::StatusOr<PlatformState> Observe(const PlatformJob& job) override;
   Endpoint EndpointOf(const PlatformJob& job) const override;
-  // Jobs are found by their name and cancelled by their id. The log stays.
+  // Jobs are found by their name (another tool's by the id in its entry) and cancelled by their id.
+  // The log stays.
   absl::Status Stop(const PlatformJob& job, const StopOptions& options,
                     StopSession& session) override;
   absl::Status StreamLogs(const PlatformJob& job, const LogOptions& options, LogSink& sink,
@@ -85,6 +86,8 @@ class SlurmPlatform final : public Platform {
                                                         const std::set<std::string>& refused,
                                                         const base::CancelToken* cancel) const;
   absl::StatusOr<std::vector<SlurmJobRef>> FindAlive(const PlatformJob& job) const;
+  // The same of another tool's entry, by the id in it.
+  absl::StatusOr<std::vector<SlurmJobRef>> FindForeign(const PlatformJob& job) const;
   absl::StatusOr<SlurmJobRef> FindOrSubmit(Start& start, int attempt) const;
   absl::StatusOr<SlurmJobRef> Submit(Start& start, int attempt) const;
   // nullopt: the port on the node is taken.
