@@ -88,5 +88,30 @@ TEST_F(BrevOptionsTest, TheEndpointIsTheTunnelUnlessAnAddressAnswered) {
   EXPECT_EQ(endpoint.docker_url, "http://job-1:8080");
 }
 
+TEST(BrevCheckTest, WhatIsMissingEndsTheCheckWithItsAdvice) {
+  Tunnels tunnels;
+  BrevPlatform none({.daemon_id = "d", .tunnels = &tunnels, .brev_program = "no-such-brev"});
+  const std::vector<CheckItem> items = none.Check({}, absl::Seconds(5));
+  ASSERT_EQ(items.size(), 1U);
+  EXPECT_EQ(items[0].name, "client");
+  EXPECT_EQ(items[0].outcome, CheckItem::Outcome::kMissing);
+  EXPECT_THAT(items[0].message, HasSubstr("brev login"));
+}
+
+TEST(BrevCheckTest, APodsTokenIsWarnedOfAndAnAnswerThatCannotBeReadIsNoLogin) {
+  Tunnels tunnels;
+  BrevPlatform brev({.daemon_id = "d",
+                     .tunnels = &tunnels,
+                     .brev_program = "/bin/true",  // says nothing
+                     .pod_token = "/etc/passwd"});
+  const std::vector<CheckItem> items = brev.Check({}, absl::Seconds(5));
+  ASSERT_EQ(items.size(), 3U);
+  EXPECT_EQ(items[1].name, "token");
+  EXPECT_EQ(items[1].outcome, CheckItem::Outcome::kWarning);
+  EXPECT_THAT(items[1].message, HasSubstr("automountServiceAccountToken"));
+  EXPECT_EQ(items[2].name, "login");
+  EXPECT_EQ(items[2].outcome, CheckItem::Outcome::kUnknown);
+}
+
 }  // namespace
 }  // namespace tao::platforms
