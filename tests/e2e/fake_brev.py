@@ -7,6 +7,7 @@ Its service is a folder ($FAKE_BREV): instances.json, calls.jsonl (what it was c
   logged-out          every command asks for a login
   api-down            every command fails
   refuse-create       create fails, as for want of capacity
+  slow-boot           how many looks an instance that is made takes to run
   old                 an older version: create has other flags
   ssh-entry           what a stanza of ssh's configuration says beside Host (refresh)"""
 
@@ -152,7 +153,7 @@ def create(arguments):
         held.append({"name": rest[0], "id": "".join(random.choices(string.ascii_lowercase + string.digits, k=9)),
                      "status": "DEPLOYING", "build_status": "BUILDING", "shell_status": "NOT READY",
                      "health_status": "", "instance_type": wanted[0], "instance_kind": "vm", "gpu": "",
-                     "_steps": 0})
+                     "_steps": int((WORLD / "slow-boot").read_text()) if switch("slow-boot") else 0})
     print(rest[0])
 
 

@@ -110,6 +110,23 @@ def test_what_waits_for_an_instance_is_pending_and_can_be_stopped(world, daemon)
     assert [(each["name"], each["status"]) for each in world.instances()] == [("slow", "DEPLOYING")]
 
 
+def test_a_restart_in_the_middle_of_a_start_goes_on_with_its_instance(world, folder):
+    """An orderly end while the instance is being made: it is neither deleted nor made twice."""
+    with make_daemon(world, folder) as daemon:
+        (world.service / "slow-boot").write_text("1000")
+        done = daemon.cli("start", "--json", "--network-arch", "cosmos-rl", "--model-path", "/models/x", "--gpu-mode",
+                          "none", "--network", world.network, "--detach")
+        job_id = json.loads(done.stdout)["job_id"]
+        harness.wait_for("the instance", lambda: (daemon.services()[0].get("reason") == "DEPLOYING"))
+    (made,) = world.instances()
+    world.change(made["name"], _steps=0)
+    with make_daemon(world, folder) as daemon:
+        service = daemon.wait_for_phase(job_id, "PHASE_READY", 3 * harness.LIMIT)
+        assert service["instance_id"] == made["id"] and len(world.instances()) == 1
+        daemon.cli("stop", job_id, "--yes")
+    assert [each for each in world.instances() if each["status"] != "DELETING"] == []
+
+
 def test_an_instance_that_is_being_made_is_waited_for(world, daemon):
     world.add("slow", status="DEPLOYING", build_status="BUILDING", _steps=3)
     service = start(daemon, world, "--instance-id", "slow")

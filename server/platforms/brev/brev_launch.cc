@@ -67,6 +67,12 @@ absl::StatusOr<PlatformJob> BrevPlatform::Launch(const launch::LaunchPlan& plan,
   absl::StatusOr<PlatformJob> job = Start(plan, session, state);
   if (job.ok() && !session.cancel().cancelled()) return job;
   absl::Status failed = job.ok() ? CancelledStart(plan.job_id) : job.status();
+  if (absl::IsCancelled(failed) && !state.in_doubt) {
+    // An instance took minutes: the Stop that follows removes it, or the next daemon goes on.
+    config_.tunnels->Close(plan.job_id);
+    ReleaseGpus(plan.job_id);
+    return failed;
+  }
   if (const absl::Status removed = Undo(plan.job_id, state); !removed.ok()) {
     failed = absl::Status(
         failed.code(),
