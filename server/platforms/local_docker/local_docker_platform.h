@@ -25,6 +25,12 @@ enum class DockerReach {
 };
 
 inline constexpr char kDefaultDockerNetwork[] = "tao_default";
+inline constexpr absl::Duration kDockerAskTimeout = absl::Seconds(30);     // inspect, ps, network
+inline constexpr absl::Duration kDockerRemoveTimeout = absl::Seconds(60);  // rm waits for the end
+inline constexpr absl::Duration kDockerRound = absl::Milliseconds(200);    // between two looks
+
+// Waits one round, or until `cancel` (may be null) fires.
+void WaitDockerRound(const base::CancelToken* cancel);
 
 struct LocalDockerConfig {
   std::string docker_program = "docker";  // a name in PATH, or a path
