@@ -9,7 +9,7 @@ packages=(
   libcurl4-openssl-dev libgtest-dev libgmock-dev libboost1.81-dev libspdlog-dev libcli11-dev
   libsimdjson-dev libssl-dev git
   # to test and to run the demo
-  clang-14 docker.io iptables bash-static python3 python3-pytest python3-grpcio python3-protobuf
+  clang-14 debootstrap docker.io iptables bash-static python3 python3-pytest python3-grpcio python3-protobuf
   python3-yaml curl procps iproute2 ca-certificates openssl
   # a real Slurm cluster behind a real sshd
   slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
