@@ -170,7 +170,9 @@ clean_up() {
 install_and_build() {
   $build || return 0
   heading "Dependencies and build"
-  show "scripts/deps.sh" || fail "the packages could not be installed; see above"
+  local packages=demo
+  [ "$platform" = local-process ] || packages=docker-demo
+  show "scripts/deps.sh $packages" || fail "the packages could not be installed; see above"
   check_port
   local targets="tao-inference-server tao-inference reference-backend"
   local line="cmake --preset release && cmake --build --preset release --target $targets"

@@ -1,29 +1,48 @@
 #!/bin/bash
-# Installs the Debian 12 packages that building, testing and the demo need. Does nothing when all are there.
+# Installs the Debian 12 packages that are missing; does nothing when all are there.
+#   scripts/deps.sh               for everything: to build, to run every test
+#   scripts/deps.sh build         to build
+#   scripts/deps.sh demo          to build, and to run scripts/demo.sh
+#   scripts/deps.sh docker-demo   the same, with --platform local-docker
 set -euo pipefail
 
 packages=(
-  # to build
   g++ cmake ninja-build ccache mold pkg-config protobuf-compiler protobuf-compiler-grpc
   libgrpc++-dev libprotobuf-dev libabsl-dev nlohmann-json3-dev libyaml-cpp-dev
   libcurl4-openssl-dev libgtest-dev libgmock-dev libboost1.81-dev libspdlog-dev libcli11-dev
   libsimdjson-dev libssl-dev git
-  # to test and to run the demo
-  clang-14 debootstrap docker.io iptables bash-static python3 python3-pytest python3-grpcio python3-protobuf
-  python3-yaml curl procps iproute2 ca-certificates openssl
+)
+demo=(python3 curl procps iproute2 ca-certificates)
+docker=(iptables bash-static)
+# Docker CE serves as well, and conflicts with Debian's package.
+command -v dockerd >/dev/null || docker+=(docker.io)
+tests=(
+  clang-14 debootstrap openssl python3-pytest python3-grpcio python3-protobuf python3-yaml
   # a real Slurm cluster behind a real sshd
   slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
   openssh-server openssh-client
 )
 # Node.js from elsewhere (nvm, NodeSource) serves as well, and conflicts with Debian's packages.
-command -v node >/dev/null || packages+=(nodejs)
-command -v npm >/dev/null || packages+=(npm)
+command -v node >/dev/null || tests+=(nodejs)
+command -v npm >/dev/null || tests+=(npm)
 # So does another kubectl.
-command -v kubectl >/dev/null || packages+=(kubernetes-client)
+command -v kubectl >/dev/null || tests+=(kubernetes-client)
+
+case "${1:-test}" in
+  build) ;;
+  demo) packages+=("${demo[@]}") ;;
+  docker-demo) packages+=("${demo[@]}" "${docker[@]}") ;;
+  test) packages+=("${demo[@]}" "${docker[@]}" "${tests[@]}") ;;
+  *)
+    echo "deps: unknown argument $1; usage: scripts/deps.sh [build|demo|docker-demo|test]" >&2
+    exit 2
+    ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do
-  dpkg -s "$package" 2>/dev/null | grep -q '^Status: .* installed$' || missing+=("$package")
+  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] || missing+=("$package")
 done
 if [ "${#missing[@]}" -eq 0 ]; then
   echo "deps: all ${#packages[@]} packages are installed"
