@@ -1,11 +1,14 @@
 #include "clients/cli/app.h"
 
 #include <absl/strings/str_format.h>
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 #include <CLI/CLI.hpp>
 
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "server/base/strings.h"
 
 namespace tao::cli {
 namespace {
@@ -15,11 +18,25 @@ constexpr char kFooter[] =
     "ended\n"
     "without becoming READY; 4 no daemon answers; 130 interrupted (a started service goes on).";
 
+// What they would print is said in our words, by the status of the call.
+void KeepLibrariesQuiet() {
+  google::protobuf::SetLogHandler(nullptr);
+  gpr_set_log_function([](gpr_log_func_args*) {});
+}
+
 }  // namespace
 
 int Run(int argc, char** argv) {
   // First: threads that come later inherit the blocked signals.
   Interrupt interrupt;
+  KeepLibrariesQuiet();
+  for (int i = 1; i < argc; ++i) {
+    if (base::IsValidUtf8(argv[i])) continue;
+    PrintErr(
+        absl::StrFormat("tao-inference: %s is not valid UTF-8, and the API takes nothing else\n",
+                        base::Quoted(argv[i])));
+    return static_cast<int>(ExitCode::kUsage);
+  }
   CLI::App app{"Starts, watches, asks and stops inference services of a tao-inference-server.",
                "tao-inference"};
   GlobalOptions options;

@@ -11,12 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What containers pass on when it is there (facts of chat completions).
-constexpr std::string_view kSampling[] = {
-    "max_tokens",        "temperature",      "top_p",     "top_k", "min_p", "repetition_penalty",
-    "frequency_penalty", "presence_penalty", "seed",      "stop",  "n",     "best_of",
-    "length_penalty",    "ignore_eos",       "min_tokens"};
-
 Json ContentOf(const ChatQuestion& question) {
   if (question.images.empty()) return question.text;
   Json items = Json::array();
@@ -75,11 +69,12 @@ absl::StatusOr<std::string> ChatBody(const ChatQuestion& question) {
   return body.dump();
 }
 
-std::vector<std::string> LeftToContainer(const ChatSampling& sampling) {
+std::vector<std::string> LeftToContainer(const ChatSampling& sampling,
+                                         const std::vector<std::string>& fields) {
   const Json set = SamplingOf(sampling);
   std::vector<std::string> left;
-  for (const std::string_view name : kSampling) {
-    if (!set.contains(name)) left.emplace_back(name);
+  for (const std::string& name : fields) {
+    if (!set.contains(name)) left.push_back(name);
   }
   return left;
 }

@@ -32,8 +32,9 @@ struct ChatQuestion {
 // A chat-completions request. InvalidArgument: the text or a URL is not valid UTF-8.
 absl::StatusOr<std::string> ChatBody(const ChatQuestion& question);
 
-// Names of the sampling values that `sampling` leaves to the container, most used first.
-std::vector<std::string> LeftToContainer(const ChatSampling& sampling);
+// Those of `fields` (Service.sampling_fields) that `sampling` leaves to the container.
+std::vector<std::string> LeftToContainer(const ChatSampling& sampling,
+                                         const std::vector<std::string>& fields);
 
 // The text of a whole answer: choices[0].message.content. Internal: it has none.
 absl::StatusOr<std::string> AnswerContent(std::string_view body);

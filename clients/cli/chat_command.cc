@@ -1,8 +1,10 @@
+#include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <cmath>
 #include <memory>
 
 #include "clients/cli/chat_body.h"
@@ -124,6 +126,26 @@ ExitCode AskStreaming(Session& session, const pb::InferRequest& request) {
   return printer.End();
 }
 
+// JSON has no nan and no infinity.
+CLI::Validator IsFinite() {
+  return CLI::Validator(
+      [](const std::string& text) -> std::string {
+        double value = 0;
+        if (absl::SimpleAtod(text, &value) && std::isfinite(value)) return "";
+        return text + " is not a number";
+      },
+      "NUMBER");
+}
+
+std::string LeftText(const ChatSampling& sampling, const pb::Service& service) {
+  const std::vector<std::string> fields(service.sampling_fields().begin(),
+                                        service.sampling_fields().end());
+  if (fields.empty()) return "Left to the container: every sampling value that is not set\n";
+  const std::vector<std::string> left = LeftToContainer(sampling, fields);
+  return absl::StrFormat("Left to the container: %s\n",
+                         left.empty() ? "nothing" : OneLine(absl::StrJoin(left, ", ")));
+}
+
 ExitCode Chat(Session& session, const ChatOptions& options) {
   pb::ResolveRequest resolve;
   resolve.mutable_selector()->set_job_id(options.job_id);
@@ -146,8 +168,7 @@ ExitCode Chat(Session& session, const ChatOptions& options) {
   }
   PrintErr(absl::StrFormat("Sending to job_id=%s arch=%s url=%s\n", OneLine(service.job_id()),
                            OneLine(service.network_arch()), OneLine(service.gateway_url())));
-  PrintErr(absl::StrFormat("Left to the container: %s\n",
-                           absl::StrJoin(LeftToContainer(question.sampling), ", ")));
+  PrintErr(LeftText(question.sampling, service));
   pb::InferRequest request;
   request.mutable_selector()->set_job_id(service.job_id());
   request.set_body(*std::move(body));
@@ -169,9 +190,11 @@ Command AddChat(CLI::App& app) {
       ->take_all()
       ->allow_extra_args(false);
   parser->add_flag("--stream", question.stream, "Print the answer while it arrives");
-  parser->add_option("--max-tokens", question.sampling.max_tokens, "Longest answer, in tokens");
-  parser->add_option("--temperature", question.sampling.temperature, "Sampling temperature");
-  parser->add_option("--top-p", question.sampling.top_p, "Nucleus sampling");
+  parser->add_option("--max-tokens", question.sampling.max_tokens, "Longest answer, in tokens")
+      ->check(CLI::PositiveNumber);
+  parser->add_option("--temperature", question.sampling.temperature, "Sampling temperature")
+      ->check(IsFinite());
+  parser->add_option("--top-p", question.sampling.top_p, "Nucleus sampling")->check(IsFinite());
   parser->add_option("--seed", question.sampling.seed, "Seed of the sampling");
   return {parser, [options](Session& session) { return Chat(session, *options); }};
 }

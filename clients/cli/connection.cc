@@ -10,13 +10,25 @@
 
 namespace tao::cli {
 
+namespace {
+
+constexpr int kReconnectMs = 100;
+constexpr absl::Duration kConnectLimit = absl::Seconds(2);
+
+}  // namespace
+
 std::unique_ptr<pb::InferenceService::StubInterface> Connect(const std::string& server) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetUserAgentPrefix("tao-inference");
-  return pb::InferenceService::NewStub(
-      grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments));
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
+  const std::shared_ptr<grpc::Channel> channel =
+      grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+  // A daemon that was started a moment ago may not listen yet. If none does, the call says so.
+  static_cast<void>(channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kConnectLimit)));
+  return pb::InferenceService::NewStub(channel);
 }
 
 void SetLimit(grpc::ClientContext& context, absl::Duration limit) {

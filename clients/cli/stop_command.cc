@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "clients/cli/commands.h"
 #include "clients/cli/list_all.h"
@@ -30,10 +31,25 @@ struct Choice {
   ExitCode code = ExitCode::kOk;
 };
 
+// The one that was started last, whether it runs yet or not. (List's `latest` counts those that
+// run.)
+const pb::Service* Latest(const pb::ListResponse& all) {
+  const auto age = [](const pb::Service& service) {
+    return std::pair(service.created_at().seconds(), service.created_at().nanos());
+  };
+  const pb::Service* latest = nullptr;
+  for (const pb::Service& service : all.services()) {
+    const bool over = service.phase() == pb::PHASE_FAILED || service.phase() == pb::PHASE_DRAINING;
+    if (over || service.foreign()) continue;
+    if (latest == nullptr || age(service) >= age(*latest)) latest = &service;
+  }
+  return latest;
+}
+
 bool Confirmed(const pb::Service& service) {
   PrintErr(absl::StrFormat("Stop the latest service, %s %s, started %s ago? [y/N] ",
                            OneLine(service.job_id()), Brief(service),
-                           Age(service.started_at(), service.has_started_at(), absl::Now())));
+                           Age(service.created_at(), service.has_created_at(), absl::Now())));
   std::string answer;
   // The end of the input leaves the cursor behind the question.
   if (!std::getline(std::cin, answer)) PrintErr("\n");
@@ -52,15 +68,15 @@ Choice ChooseLatest(Session& session, bool yes) {
   if (const grpc::Status status = ListAll(session, all); !status.ok()) {
     return {.job_id = "", .code = ReportStatus(status, session)};
   }
-  for (const pb::Service& service : all.services()) {
-    if (service.job_id() != all.latest()) continue;
-    if (yes || Confirmed(service)) return {.job_id = service.job_id(), .code = ExitCode::kOk};
+  if (const pb::Service* const latest = Latest(all); latest != nullptr) {
+    if (yes || Confirmed(*latest)) return {.job_id = latest->job_id(), .code = ExitCode::kOk};
     PrintErr("Nothing was stopped.\n");
     return {.job_id = "", .code = ExitCode::kRequestFailed};
   }
   PrintErr(
       "tao-inference: no service runs, so there is no latest one to stop\n"
-      "  One that is still launching, or FAILED, is stopped by its JOB_ID (tao-inference list).\n");
+      "  One that FAILED, or that another tool started, is stopped by its JOB_ID (tao-inference "
+      "list).\n");
   return {.job_id = "", .code = ExitCode::kRequestFailed};
 }
 
@@ -91,6 +107,10 @@ ExitCode Stop(Session& session, const StopOptions& options) {
   const pb::Service& service = response.service();
   if (session.options.json) {
     PrintOut(ToJsonLine(service));
+  } else if (service.phase() == pb::PHASE_STOPPED && service.network_arch().empty()) {
+    PrintErr(
+        absl::StrFormat("There is no service %s, so nothing was stopped (tao-inference list)\n",
+                        OneLine(request.job_id())));
   } else if (service.phase() == pb::PHASE_STOPPED) {
     PrintOut(absl::StrFormat("Stopped %s\n", request.job_id()));
   } else {
@@ -104,7 +124,10 @@ ExitCode Stop(Session& session, const StopOptions& options) {
 Command AddStop(CLI::App& app) {
   CLI::App* const parser = app.add_subcommand("stop", "Stop a service, and wait until it is gone");
   auto options = std::make_shared<StopOptions>();
-  parser->add_option("JOB_ID", options->job_id, "The service; without it the latest, after asking");
+  parser->add_option("JOB_ID", options->job_id, "The service; without it the latest, after asking")
+      ->check([](const std::string& job_id) {
+        return job_id.empty() ? "is empty; leave it out for the latest service" : "";
+      });
   parser->add_flag("--yes", options->yes, "Do not ask");
   parser->add_flag("--no-wait", options->no_wait, "Return as soon as it drains");
   parser

@@ -106,6 +106,9 @@ pb::Service ToProto(const registry::ServiceRecord& record, const std::string& ga
   service.set_platform_job_id(ToValidUtf8(record.platform_job_id));
   service.set_slurm_node(ToValidUtf8(record.slurm_node));
   service.set_instance_id(ToValidUtf8(record.instance_id));
+  for (const std::string& field : record.sampling_fields) {
+    service.add_sampling_fields(ToValidUtf8(field));
+  }
   return service;
 }
 

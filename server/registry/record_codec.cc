@@ -175,6 +175,7 @@ std::string PrintRecord(const ServiceRecord& record) {
   json["model_path"] = record.model_path;
   json["model_path_kind"] = record.model_path_kind;
   json["served_names"] = record.served_names;
+  json["sampling_fields"] = record.sampling_fields;
   json["gpu_mode"] = record.gpu_mode;
   json["created_at"] = TimeText(record.created_at);
   json["progress_timeout"] = absl::FormatDuration(record.progress_timeout);
@@ -222,6 +223,7 @@ absl::StatusOr<ServiceRecord> ParseRecord(std::string_view text) {
   reader.Read("model_path", record.model_path);
   reader.Read("model_path_kind", record.model_path_kind);
   reader.Read("served_names", record.served_names);
+  reader.Read("sampling_fields", record.sampling_fields);
   reader.Read("gpu_mode", record.gpu_mode);
   reader.Read("created_at", record.created_at);
   reader.Read("progress_timeout", record.progress_timeout);

@@ -40,7 +40,8 @@ struct ServiceRecord {
   std::string model_path;
   std::string model_path_kind;  // "file" or "folder"
   std::vector<std::string> served_names;
-  std::string gpu_mode;  // "auto", "device", "tegra" or "none"
+  std::vector<std::string> sampling_fields;  // of a chat request, as its arch takes them
+  std::string gpu_mode;                      // "auto", "device", "tegra" or "none"
   absl::Time created_at = absl::InfinitePast();
   absl::Duration progress_timeout = absl::ZeroDuration();
   absl::Duration startup_timeout = absl::ZeroDuration();

@@ -27,8 +27,7 @@ BEHAVIOURS = {
     "/models/events": {"SSE": 1, "SSE_EVENTS": 6, "SSE_INTERVAL_MS": 300, "LOG": "{log}"},
     "/models/late": {"REPLY_DELAY_MS": 60000, "LOG": "{log}"},
 }
-SAMPLING = ["max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "frequency_penalty",
-            "presence_penalty", "seed", "stop", "n", "best_of", "length_penalty", "ignore_eos", "min_tokens"]
+SAMPLING = ["max_tokens", "top_p", "temperature", "seed"]  # of ARCH, in the order of references/request.yaml
 START = ["start", "--network-arch", ARCH, "--platform", "local-process", "--model-path"]
 
 
@@ -185,11 +184,28 @@ def test_stop_without_a_terminal_wants_a_name_or_yes(daemon):
     assert daemon.cli("stop", "--yes").stdout == f"Stopped {job_id}\n"
     nothing = daemon.cli("stop", "--yes", check=False)
     assert nothing.returncode == 1 and "no service runs" in nothing.stderr
+    unknown = daemon.cli("stop", "6f1e9a52-7b7c-4a42-9a0c-1d9a3c2a8f10")
+    assert (unknown.returncode, unknown.stdout) == (0, "") and "There is no service" in unknown.stderr
+    assert daemon.cli("stop", "", "--yes", check=False).returncode == 2
     # Stopping what is gone is a success.
     assert daemon.cli("stop", job_id).stdout == f"Stopped {job_id}\n"
 
 
 # chat
+
+def test_the_latest_is_the_one_that_was_started_last_though_it_does_not_run_yet(daemon):
+    daemon.start(ARCH)
+    slow = json.loads(daemon.cli("start", "--json", "--detach", "--platform", "local-process", "--network-arch",
+                                 "cosmos-predict2.5", "--model-path", "/models/x", "--gpu-mode", "none").stdout)
+    assert daemon.cli("stop", "--yes").stdout == f"Stopped {slow['job_id']}\n"
+
+
+def test_what_is_not_utf8_is_refused_in_our_words(daemon):
+    done = subprocess.run([harness.BIN / "tao-inference", "--server", daemon.grpc, "stop", b"/m\xff"],
+                          capture_output=True, timeout=harness.LIMIT)
+    assert done.returncode == 2 and done.stderr.startswith(b"tao-inference: ") and b"UTF-8" in done.stderr
+    assert b"libprotobuf" not in done.stderr
+
 
 def test_chat_says_where_to_and_what_is_left_to_the_container(daemon):
     job_id = daemon.start(ARCH)
@@ -253,7 +269,7 @@ SERVICE_KEYS = {
     "job_id", "network_arch", "platform", "phase", "reason", "message", "progress", "host_url", "docker_url",
     "gateway_url", "image", "model_path", "model_path_kind", "served_names", "gpu_mode", "gpu_ids", "host_port",
     "created_at", "started_at", "phase_since", "last_log_lines", "foreign",
-    "platform_job_id", "slurm_node", "instance_id"}
+    "platform_job_id", "slurm_node", "instance_id", "sampling_fields"}
 
 
 def test_json_is_one_line_with_the_fields_of_the_protocol(daemon):
