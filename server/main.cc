@@ -1,6 +1,8 @@
 // The composition root of tao-inference-server: configuration -> parts -> run -> drain. No logic.
 
 #include <absl/strings/str_format.h>
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -66,6 +68,17 @@ base::LogLevel LogLevelNamed(const std::string& name) {
   if (name == "warning") return base::LogLevel::kWarning;
   if (name == "error") return base::LogLevel::kError;
   return base::LogLevel::kInfo;
+}
+
+// What gRPC and protobuf would print on stderr becomes lines of our log, in its format.
+void KeepLibrariesInTheLog() {
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+        base::Log(base::LogLevel::kDebug, "protobuf", message, {});
+      });
+  gpr_set_log_function([](gpr_log_func_args* line) {
+    base::Log(base::LogLevel::kDebug, "grpc", line->message, {});
+  });
 }
 
 // Connections are descriptors: the soft limit of 1024 is no service's limit.
@@ -325,6 +338,7 @@ int Main(int argc, char** argv) {
   base::ConfigureLog(LogLevelNamed(parsed->config.log_level), parsed->config.log_format == "json"
                                                                   ? base::LogFormat::kJson
                                                                   : base::LogFormat::kText);
+  KeepLibrariesInTheLog();
   RaiseDescriptorLimit();
   const int signals = BlockSignals();
   Server server(parsed->config);

@@ -72,9 +72,17 @@ void ReadinessStream::Pump() {
       if (subscription_ == nullptr) return;  // Subscribe pumps
       const std::optional<registry::ServiceRecord> news = subscription_->Take();
       if (!news.has_value()) return;
-      *event_.mutable_service() = ToProto(*news, gateway_base_url_);
-      writing_ = true;
-      if (IsLastEvent(*news, until_ready_)) end_ = grpc::Status::OK;
+      pb::Service service = ToProto(*news, gateway_base_url_);
+      const bool last = IsLastEvent(*news, until_ready_);
+      // A step of the journal, say, which nobody sees.
+      if (std::string sent = service.SerializeAsString(); sent != sent_ || last) {
+        sent_ = std::move(sent);
+        *event_.mutable_service() = std::move(service);
+        writing_ = true;
+      } else {
+        return;
+      }
+      if (last) end_ = grpc::Status::OK;
     } else {
       finished_ = true;
       finish = end_;

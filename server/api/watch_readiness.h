@@ -55,7 +55,8 @@ class ReadinessStream : public grpc::ServerWriteReactor<pb::ReadinessEvent>,
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mutex_);  // finish with it as soon as possible
   pb::ReadinessEvent event_;                                 // whoever set writing_ fills it
-  std::shared_ptr<ReadinessStream> self_;                    // until OnDone
+  std::string sent_ ABSL_GUARDED_BY(mutex_);  // the last event: the same is not sent twice
+  std::shared_ptr<ReadinessStream> self_;     // until OnDone
 };
 
 }  // namespace tao::api

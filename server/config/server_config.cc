@@ -185,7 +185,13 @@ absl::Status CheckListen(std::string_view flag, const std::string& listen, bool 
 }
 
 // Helper programs and services have other working folders, so a path is made absolute here.
+// A leading ~ is the home directory, as the shell would have made it outside of a file or after
+// `=`.
 void MakeAbsolute(std::string& path) {
+  if (path == "~" || path.starts_with("~/")) {
+    const std::string home = Environment("HOME");
+    if (!home.empty()) path.replace(0, 1, home);
+  }
   std::error_code error;
   const fs::path absolute = fs::absolute(path, error);
   if (!error) path = absolute.lexically_normal().string();

@@ -145,6 +145,12 @@ absl::Status Lifecycle::StreamLogs(std::string_view job_id, const platforms::Log
                         "logs with the tool that started it",
                         base::Quoted(job_id), base::Quoted(record->platform)));
   }
+  if (record->foreign && !platform->traits().own_network) {
+    return absl::FailedPreconditionError(absl::StrFormat(
+        "service %s was started by another daemon or tool, which has its logs; read "
+        "them there",
+        base::Quoted(job_id)));
+  }
   return platform->StreamLogs(JobOf(*record), options, sink, cancel);
 }
 

@@ -48,26 +48,22 @@ struct PhaseDecision {
 
 // Rules (docs/architecture.md, "The life of a service"):
 // - Only STARTING to READY and UNREACHABLE change here: LAUNCHING and PENDING belong to Launch,
-// DRAINING to
-//   Stop, and FAILED and STOPPED are final.
+//   DRAINING to Stop, and FAILED and STOPPED are final.
 // - An end that the platform reports wins over HTTP. Exit status 0 once it was READY: STOPPED
 //   idle_shutdown; gone once it was READY: STOPPED gone (somebody removed it); any other end:
 //   FAILED, as exited or gone. kPending and kRunning say nothing.
 // - 200 is READY when liveness shows our job_id or none, else FAILED foreign_backend: another
-// service has
-//   the port. Any other answer that shows a foreign job_id is not believed, and counts as an
-//   unknown one.
+//   service has the port. Any other answer that shows a foreign job_id is not believed, and counts
+//   as an unknown one.
 // - The container's final words are FAILED with that word. Its words for loading hold in both
-// directions:
-//   a READY that loads again is LOADING.
+//   directions: a READY that loads again is LOADING.
 // - READY without an answer is UNREACHABLE (no_answer), with an unknown one as well
-// (unknown_answer). Before
-//   READY neither changes the phase: keep polling.
+//   (unknown_answer). Before READY neither changes the phase: keep polling.
 // - Until its first READY a service may take record.startup_timeout in all since started_at, and
-// while
-//   STARTING, INITIALIZING or LOADING record.progress_timeout without a change of phase or progress
-//   (progress_since); then it is FAILED start_timeout. Both are judged only on a finding with a
-//   probe, so that a daemon which was down looks first; zero means no limit (foreign entries).
+//   while STARTING, INITIALIZING or LOADING record.progress_timeout without a change of phase or
+//   progress (progress_since); then it is FAILED start_timeout. Both are judged only on a finding
+//   with a probe, so that a daemon which was down looks first; zero means no limit (foreign
+//   entries).
 PhaseDecision DecidePhase(const PhaseInput& input);
 
 // Writes `decision` into the record it was made for, with the times that follow from it:

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/base/strings.h"
+
 namespace tao::routing {
 namespace {
 
@@ -44,7 +46,9 @@ const Service* RouteTable::Find(std::string_view job_id) const {
 }
 
 const std::vector<const Service*>* RouteTable::WithArch(std::string_view network_arch) const {
-  return FindIn(by_arch_, network_arch);
+  // Names are in lower case, and may be written in any (references/service.yaml).
+  const auto* const found = FindIn(by_arch_, network_arch);
+  return found != nullptr ? found : FindIn(by_arch_, base::AsciiLower(network_arch));
 }
 
 const std::vector<const Service*>* RouteTable::WithServedName(std::string_view name) const {

@@ -25,6 +25,7 @@ TEST(RouteTableTest, FindsByEachKeyOldestFirst) {
   ASSERT_NE(table->Find("job-2"), nullptr);
   EXPECT_EQ(table->Find("job-2")->network_arch, "b");
   EXPECT_THAT(JobIds(table->WithArch("a")), ElementsAre("job-1", "job-3"));
+  EXPECT_THAT(JobIds(table->WithArch("A")), ElementsAre("job-1", "job-3"));
   EXPECT_THAT(JobIds(table->WithServedName("org/x")), ElementsAre("job-1", "job-2"));
   EXPECT_THAT(JobIds(table->WithServedName("/models/x")), ElementsAre("job-1"));
 }
