@@ -9,7 +9,11 @@
 namespace tao {
 
 // How long any test waits for anything.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+inline constexpr absl::Duration kTestLimit = absl::Seconds(30);  // instrumented code, two cores
+#else
 inline constexpr absl::Duration kTestLimit = absl::Seconds(5);
+#endif
 
 class Event {
  public:
