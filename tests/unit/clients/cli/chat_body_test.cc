@@ -5,7 +5,6 @@
 namespace tao::cli {
 namespace {
 
-
 TEST(ChatBodyTest, PlainTextIsOneUserMessage) {
   const auto body = ChatBody({.model = "cosmos-rl", .text = "Say \"hi\"\n"});
   ASSERT_TRUE(body.ok());
