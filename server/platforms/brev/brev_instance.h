@@ -15,8 +15,8 @@
 
 #include "server/base/cancel.h"
 #include "server/io/ssh.h"
+#include "server/platforms/docker/docker_parse.h"
 #include "server/platforms/host_gpus.h"
-#include "server/platforms/local_docker/local_docker_parse.h"
 
 namespace tao::platforms {
 

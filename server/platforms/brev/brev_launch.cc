@@ -12,7 +12,7 @@
 #include "server/base/strings.h"
 #include "server/platforms/brev/brev_platform.h"
 #include "server/platforms/brev/brev_render.h"
-#include "server/platforms/local_docker/local_docker_render.h"
+#include "server/platforms/docker/docker_render.h"
 
 namespace tao::platforms {
 namespace {

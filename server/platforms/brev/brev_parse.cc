@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "server/base/strings.h"
-#include "server/platforms/local_docker/local_docker_parse.h"
+#include "server/platforms/docker/docker_parse.h"
 
 namespace tao::platforms {
 namespace {

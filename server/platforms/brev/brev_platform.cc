@@ -16,7 +16,7 @@
 #include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
-#include "server/platforms/local_docker/local_docker_render.h"
+#include "server/platforms/docker/docker_render.h"
 
 namespace tao::platforms {
 namespace {

@@ -9,8 +9,8 @@
 #include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/platforms/docker/docker_render.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
-#include "server/platforms/local_docker/local_docker_render.h"
 
 namespace tao::platforms {
 namespace {

@@ -3,8 +3,8 @@
 #include <absl/strings/str_format.h>
 
 #include "server/base/status.h"
+#include "server/platforms/docker/docker_render.h"
 #include "server/platforms/local_docker/local_docker_platform.h"
-#include "server/platforms/local_docker/local_docker_render.h"
 
 namespace tao::platforms {
 namespace {

@@ -15,7 +15,7 @@
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/base/uuid.h"
-#include "server/platforms/local_docker/local_docker_render.h"
+#include "server/platforms/docker/docker_render.h"
 
 namespace tao::platforms {
 namespace {

@@ -12,8 +12,8 @@
 
 #include "server/catalog/catalog.h"
 #include "server/io/subprocess.h"
+#include "server/platforms/docker/docker_parse.h"
 #include "server/platforms/host_gpus.h"
-#include "server/platforms/local_docker/local_docker_parse.h"
 #include "server/platforms/platform.h"
 
 namespace tao::platforms {

@@ -1,4 +1,4 @@
-#include "server/platforms/local_docker/local_docker_render.h"
+#include "server/platforms/docker/docker_render.h"
 
 #include <absl/strings/str_format.h>
 #include <absl/strings/str_join.h>

@@ -1,4 +1,4 @@
-#include "server/platforms/local_docker/local_docker_parse.h"
+#include "server/platforms/docker/docker_parse.h"
 
 #include <gmock/gmock.h>
 

@@ -1,4 +1,4 @@
-#include "server/platforms/local_docker/local_docker_parse.h"
+#include "server/platforms/docker/docker_parse.h"
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/match.h>
@@ -12,7 +12,7 @@
 
 #include "server/base/secret.h"
 #include "server/base/strings.h"
-#include "server/platforms/local_docker/local_docker_render.h"
+#include "server/platforms/docker/docker_render.h"
 
 namespace tao::platforms {
 namespace {

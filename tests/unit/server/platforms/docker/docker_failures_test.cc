@@ -4,7 +4,7 @@
 
 #include "server/base/secret.h"
 #include "server/base/strings.h"
-#include "server/platforms/local_docker/local_docker_parse.h"
+#include "server/platforms/docker/docker_parse.h"
 
 namespace tao::platforms {
 namespace {
