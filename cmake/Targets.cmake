@@ -11,8 +11,8 @@ function(tao_library name)
 endfunction()
 
 # tao_test(NAME LABEL unit|component SOURCES a_test.cc ... [DEPS target ...] [NO_TSAN])
-# One test program, every TEST of it a ctest test. NO_TSAN: links gRPC, or passes absl::Status with
-# a message between threads, which ThreadSanitizer cannot follow (docs/architecture.md, "Threads").
+# One test program, every TEST of it a ctest test. NO_TSAN: links gRPC, which ThreadSanitizer cannot
+# follow (docs/architecture.md, "Threads").
 function(tao_test name)
   cmake_parse_arguments(ARG "NO_TSAN" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   if(ARG_NO_TSAN AND TAO_SANITIZER STREQUAL "tsan")
@@ -22,6 +22,9 @@ function(tao_test name)
     set(ARG_TIMEOUT 60)
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  if(TAO_SANITIZER STREQUAL "tsan")
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/tsan_suppressions.cc)
+  endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_precompile_headers(${name} PRIVATE <gtest/gtest.h> <string> <vector>)
   target_compile_definitions(${name} PRIVATE TAO_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
