@@ -30,4 +30,12 @@ routing::Backend BackendOf(const Parts& parts, const registry::ServiceRecord& re
   return platform->EndpointOf(JobOf(record)).backend;
 }
 
+void WriteEndpoint(const platforms::Platform::Endpoint& endpoint, registry::ServiceRecord& record) {
+  record.host_url = endpoint.host_url;
+  record.docker_url = endpoint.docker_url;
+  record.platform_job_id = endpoint.platform_job_id;
+  record.slurm_node = endpoint.slurm_node;
+  record.instance_id = endpoint.instance_id;
+}
+
 }  // namespace tao::lifecycle

@@ -9,6 +9,7 @@
 #include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/lifecycle/backend_of.h"
 #include "server/lifecycle/start_operation.h"
 #include "server/lifecycle/stop_operation.h"
 
@@ -154,10 +155,35 @@ absl::Status Lifecycle::StreamLogs(std::string_view job_id, const platforms::Log
   return platform->StreamLogs(JobOf(*record), options, sink, cancel);
 }
 
+void Lifecycle::FollowMove(std::string_view job_id,
+                           const std::map<std::string, std::string>& moved) {
+  std::string from;
+  bool changed = false;
+  const auto updated = parts_.registry->Update(job_id, [&](ServiceRecord& record) {
+    const platforms::Platform* const platform = parts_.PlatformNamed(record.platform);
+    // Before it is confirmed the endpoint is Launch's to tell, and after a Stop nobody's.
+    if (platform == nullptr || record.foreign || !readiness::IsProbed(record.phase)) return false;
+    from = record.host_url;
+    for (const auto& [name, value] : moved) {
+      changed = changed || record.driver_state[name] != value;
+      record.driver_state[name] = value;
+    }
+    if (changed) WriteEndpoint(platform->EndpointOf(JobOf(record)), record);
+    return changed;
+  });
+  if (!updated.ok() || !changed) return;
+  base::Log(base::LogLevel::kWarning, "lifecycle", "service has another address now",
+            {{"job_id", updated->job_id}, {"from", from}, {"to", updated->host_url}});
+}
+
 void Lifecycle::OnFinding(std::string_view job_id, std::optional<platforms::PlatformState> platform,
                           std::optional<readiness::ProbeResult> probe) {
   bool failed = false;
   bool ended = false;
+  if (platform.has_value() && !platform->moved.empty()) {
+    FollowMove(job_id, platform->moved);
+    probe.reset();  // of the place that it left; the new one is probed at once
+  }
   const std::optional<ServiceRecord> before = parts_.registry->Find(job_id);
   if (!before.has_value()) return;
   const absl::Time now = parts_.clock->Now();

@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -87,6 +88,9 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   void PostStart(const std::string& job_id, absl::Duration patience);
   void PostStop(const std::string& job_id, absl::Duration drain_timeout);
   void PostFail(const std::string& job_id);
+  // The job answers elsewhere now (PlatformState::moved): its record says so durably, and with it
+  // the route table, the prober and the registry file.
+  void FollowMove(std::string_view job_id, const std::map<std::string, std::string>& moved);
   // Removes containers and processes of ours that no live record knows; repeated for a while, since
   // a helper program of a daemon that died may still finish.
   // `unknown`: jobs that were found and left alone, because their record is broken; told once.

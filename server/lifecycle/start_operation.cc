@@ -7,6 +7,7 @@
 #include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/lifecycle/backend_of.h"
 #include "server/lifecycle/journal_session.h"
 #include "server/lifecycle/request_codec.h"
 #include "server/lifecycle/stop_operation.h"
@@ -43,11 +44,7 @@ absl::Status Confirm(Parts& parts, const platforms::Platform& platform,
   const auto confirmed = parts.registry->Update(job.job_id, [&](ServiceRecord& record) {
     record.driver_state = job.driver_state;
     record.host_port = job.host_port;
-    record.host_url = endpoint.host_url;
-    record.docker_url = endpoint.docker_url;
-    record.platform_job_id = endpoint.platform_job_id;
-    record.slurm_node = endpoint.slurm_node;
-    record.instance_id = endpoint.instance_id;
+    WriteEndpoint(endpoint, record);
     // Told again after a crash: the clock of the start-up limit goes on from the first
     // confirmation.
     if (record.started_at == absl::InfinitePast()) record.started_at = now;

@@ -93,6 +93,10 @@ struct PlatformState {
   State state = State::kPending;
   std::string detail;  // for people: "exit status 1", "out of memory (OOMKilled)"
   std::optional<int> exit_code;
+  // Of the job's driver_state, what Observe found to be otherwise now, by name: an address that
+  // changed while the job runs. It is made durable, and everything follows what EndpointOf says
+  // then. Empty: nothing changed.
+  std::map<std::string, std::string> moved = {};
 };
 
 // Where Launch tells what it does, and asks for what it needs. Implemented by server/lifecycle;

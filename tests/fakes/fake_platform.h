@@ -177,6 +177,9 @@ class FakePlatform : public platforms::Platform {
     Endpoint endpoint = {.host_url = absl::StrCat("http://localhost:", job.host_port),
                          .docker_url = absl::StrCat("http://", job.job_id, ":8080"),
                          .backend = {}};
+    if (const auto url = job.driver_state.find("fake_url"); url != job.driver_state.end()) {
+      endpoint.host_url = url->second;  // where it has moved to
+    }
     endpoint.backend.host = "127.0.0.1";
     endpoint.backend.port = job.host_port;
     endpoint.backend.authority = absl::StrCat("localhost:", job.host_port);

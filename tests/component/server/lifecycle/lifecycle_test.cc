@@ -223,6 +223,43 @@ TEST_F(LifecycleTest, IdleShutdownEndsInStopped) {
   EXPECT_EQ(daemon.WaitFor(job_id, Phase::kStopped).reason, "idle_shutdown");
 }
 
+TEST_F(LifecycleTest, AnAddressThatChangesIsFollowedAndOutlivesTheDaemon) {
+  PlatformState moved = {.state = PlatformState::State::kRunning};
+  moved.moved = {{"fake_url", "https://new.test"}};
+  const ProbeResult none = {.outcome = ProbeResult::Outcome::kNoAnswer};
+  std::string job_id;
+  {
+    Daemon daemon(folder_.path(), platform_);
+    job_id = daemon.lifecycle().Start(Request())->job_id;
+    daemon.WaitFor(job_id, Phase::kStarting);
+    daemon.lifecycle().OnFinding(job_id, std::nullopt,
+                                 ProbeResult{.outcome = ProbeResult::Outcome::kReady});
+    daemon.lifecycle().OnFinding(job_id, moved, none);
+    const auto now = daemon.registry().Find(job_id);
+    EXPECT_EQ(now->host_url, "https://new.test");
+    EXPECT_EQ(now->phase, Phase::kReady) << "the old address's silence says nothing";
+    const uint64_t revision = now->revision;
+    daemon.lifecycle().OnFinding(job_id, moved, none);
+    EXPECT_EQ(daemon.registry().Find(job_id)->revision, revision) << "told again it is no news";
+  }
+  Daemon daemon(folder_.path(), platform_);
+  const auto adopted = daemon.registry().Find(job_id);
+  EXPECT_EQ(adopted->host_url, "https://new.test");
+  EXPECT_EQ(adopted->driver_state.at("fake_url"), "https://new.test");
+  EXPECT_EQ(adopted->driver_state.at("fake_name"), job_id) << "the rest stays";
+}
+
+TEST_F(LifecycleTest, AnAddressOfWhatIsBeingStoppedIsNotFollowed) {
+  Daemon daemon(folder_.path(), platform_);
+  const std::string job_id = daemon.lifecycle().Start(Request())->job_id;
+  daemon.WaitFor(job_id, Phase::kStarting);
+  ASSERT_TRUE(daemon.lifecycle().Stop(job_id, absl::ZeroDuration()).ok());
+  PlatformState moved = {.state = PlatformState::State::kRunning};
+  moved.moved = {{"fake_url", "https://new.test"}};
+  daemon.lifecycle().OnFinding(job_id, moved, std::nullopt);
+  EXPECT_FALSE(daemon.WaitFor(job_id, Phase::kStopped).driver_state.contains("fake_url"));
+}
+
 TEST_F(LifecycleTest, RequestIdGivesTheSameServiceOrSaysThatItMeantAnother) {
   Daemon daemon(folder_.path(), platform_);
   launch::LaunchRequest request = Request();
