@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/platforms/lepton/lepton_render.h"
@@ -237,6 +238,17 @@ absl::StatusOr<PlatformState> LeptonPlatform::Observe(const PlatformJob& job) {
                          .exit_code = {}};
   }
   ASSIGN_OR_RETURN(PlatformState state, ToPlatformState(**endpoint));
+  const std::string known = ValueOf(job.driver_state, "url"), present = (*endpoint)->url;
+  if (!known.empty() && !present.empty() && present != known) {
+    const absl::Status usable = ParseLeptonUrl(present).status();
+    if (usable.ok()) {
+      state.moved["url"] = present;
+    } else {
+      base::Log(base::LogLevel::kWarning, "platforms",
+                "Lepton gives the endpoint another address, which cannot be used",
+                {{"job_id", job.job_id}, {"why", TextOf(usable)}});
+    }
+  }
   if (state.state == PlatformState::State::kFailed) {
     const std::optional<LeptonTermination> last = AskTermination(*place);
     const std::string why = last.has_value() ? last->text : WhyItEnded(*place);
@@ -258,6 +270,8 @@ Platform::Endpoint LeptonPlatform::EndpointOf(const PlatformJob& job) const {
   const std::string url = ValueOf(job.driver_state, "url");
   const absl::StatusOr<LeptonUrl> parsed = ParseLeptonUrl(url);
   if (!parsed.ok()) return endpoint;
+  // Known to Redact by itself too: it may be told without the word before it.
+  const base::Secret token(ValueOf(job.driver_state, "token"));
   const std::string authority =
       parsed->port == 443 ? parsed->host : absl::StrFormat("%s:%d", parsed->host, parsed->port);
   endpoint.host_url = "https://" + authority + parsed->path;
@@ -266,7 +280,7 @@ Platform::Endpoint LeptonPlatform::EndpointOf(const PlatformJob& job) const {
                       .port = parsed->port,
                       .base_path = parsed->path,
                       .authority = authority,
-                      .credential = base::Secret("Bearer " + ValueOf(job.driver_state, "token"))};
+                      .credential = base::Secret("Bearer " + token.Reveal())};
   return endpoint;
 }
 

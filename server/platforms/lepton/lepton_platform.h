@@ -55,6 +55,7 @@ class LeptonPlatform final : public Platform {
                                      LaunchSession& session) override;
   // Makes the token known to base::Redact.
   void Adopt(const PlatformJob& job) override;
+  // Tells an address that Lepton has given it since (PlatformState::moved).
   absl::StatusOr<PlatformState> Observe(const PlatformJob& job) override;
   // platform_job_id, which is the endpoint's name.
   absl::Status CheckForeign(const PlatformJob& job) const override;

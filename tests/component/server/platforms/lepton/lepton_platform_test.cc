@@ -194,6 +194,39 @@ TEST_F(LeptonPlatformTest, WhatWasReadyRunsOnWhileAReplicaIsReady) {
   EXPECT_THAT(waiting->detail, HasSubstr("SystemError"));
 }
 
+TEST_F(LeptonPlatformTest, AnAddressThatChangesIsTold) {
+  world_.after_create.clear();
+  world_.endpoint = "Ready";
+  world_.url = "https://ws1-y.test:8443/there";
+  PlatformJob job = Job({{"url", "https://ws1-x.test"}});
+  const absl::StatusOr<PlatformState> seen = Observe(job);
+  EXPECT_THAT(seen->moved, ElementsAre(testing::Pair("url", "https://ws1-y.test:8443/there")));
+  for (const auto& [name, value] : seen->moved) job.driver_state[name] = value;
+  const Platform::Endpoint endpoint = platform_.EndpointOf(job);
+  EXPECT_EQ(endpoint.host_url, "https://ws1-y.test:8443/there");
+  EXPECT_EQ(endpoint.backend.host, "ws1-y.test");
+  EXPECT_EQ(endpoint.backend.port, 8443);
+  EXPECT_EQ(endpoint.backend.base_path, "/there");
+  EXPECT_THAT(Observe(job)->moved, IsEmpty());
+  world_.url = "";  // for a while, as after a create
+  EXPECT_THAT(Observe(job)->moved, IsEmpty());
+  world_.url = "http://ws1-z.test";  // the token is never sent there
+  EXPECT_THAT(Observe(job)->moved, IsEmpty());
+  world_.url = "https://ws1-z.test";
+  world_.endpoint = "Updating";
+  EXPECT_THAT(Observe(job)->moved, ElementsAre(testing::Pair("url", "https://ws1-z.test")));
+  EXPECT_THAT(Observe(Job())->moved, IsEmpty()) << "before the first one it is Launch's to tell";
+}
+
+// A daemon that starts makes its routes of the records before it adopts them.
+TEST_F(LeptonPlatformTest, TheTokenIsNeverToldWithOrWithoutTheWordBeforeIt) {
+  const std::string token = "token-that-only-an-endpoint-has-shown";
+  PlatformJob job = Job({{"url", "https://ws1-x.test"}});
+  job.driver_state["token"] = token;
+  EXPECT_EQ(platform_.EndpointOf(job).backend.credential.Reveal(), "Bearer " + token);
+  EXPECT_EQ(base::Redact("a: " + token + "; b: Bearer " + token), "a: ***; b: ***");
+}
+
 TEST_F(LeptonPlatformTest, AnErrorHasItsExitStatus) {
   world_.after_create.clear();
   world_.endpoint = "Error";
