@@ -39,7 +39,11 @@ ExitCode Check(Session& session, const PlatformFlags& flags) {
     const Interrupt::Scope scope(session.interrupt, &context);
     status = session.stub->CheckPlatform(&context, request, &response);
   }
-  if (!status.ok()) return ReportStatus(status, session);
+  if (!status.ok()) {
+    const ExitCode code = ReportStatus(status, session);
+    PrintErr(MisspeltFlags(flags, status));
+    return code;
+  }
   if (session.options.json) {
     PrintOut(ToJsonLine(response));
   } else {

@@ -4,10 +4,13 @@
 
 #include <map>
 #include <optional>
+#include <set>
 
 #include "clients/cli/commands.h"
 #include "clients/cli/settings.h"
-#include "clients/cli/status_report.h"
+#include "clients/cli/terminal_text.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "server/base/closest_name.h"
 
 namespace tao::cli {
@@ -53,13 +56,6 @@ std::optional<std::vector<std::string>> UnknownFlags(const CLI::App& parser) {
       PrintErr(absl::StrFormat("tao-inference: %s stands alone; flags begin with --\n", word));
       return std::nullopt;
     }
-    if (const std::string meant = base::ClosestName(flag, FlagNames(parser)); !meant.empty()) {
-      PrintErr(
-          absl::StrFormat("tao-inference: there is no flag %s; did you mean %s? (An option of "
-                          "the platform of that name: --platform-option %s=VALUE)\n",
-                          flag, meant, flag.substr(2)));
-      return std::nullopt;
-    }
     std::string setting = word.substr(2);
     if (setting.find('=') == std::string::npos) {
       const bool has_value = i + 1 < words.size() && !words[i + 1].starts_with("--");
@@ -68,6 +64,19 @@ std::optional<std::vector<std::string>> UnknownFlags(const CLI::App& parser) {
     settings.push_back(std::move(setting));
   }
   return settings;
+}
+
+// The fields that the daemon finds fault with.
+std::set<std::string> WrongFields(const grpc::Status& status) {
+  std::set<std::string> fields;
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) return fields;
+  for (const google::protobuf::Any& detail : details.details()) {
+    google::rpc::BadRequest bad;
+    if (!detail.UnpackTo(&bad)) continue;
+    for (const auto& violation : bad.field_violations()) fields.insert(violation.field());
+  }
+  return fields;
 }
 
 template <typename Request>
@@ -116,6 +125,24 @@ bool FillPlatform(const PlatformFlags& flags, pb::StartRequest& request) {
 
 bool FillPlatform(const PlatformFlags& flags, pb::CheckPlatformRequest& request) {
   return Fill(flags, request);
+}
+
+std::string MisspeltFlags(const PlatformFlags& flags, const grpc::Status& status) {
+  const std::set<std::string> wrong = WrongFields(status);
+  std::string lines;
+  for (const std::string& word : UnknownWords(*flags.parser)) {
+    if (!word.starts_with("--")) continue;  // the value of the flag before it
+    const std::string flag = word.substr(0, word.find('='));
+    // Without its platform nobody can say whether there is such an option.
+    if (!wrong.contains("platform_options." + flag.substr(2)) && !wrong.contains("platform")) {
+      continue;
+    }
+    const std::string meant = base::ClosestName(flag, FlagNames(*flags.parser));
+    if (meant.empty()) continue;
+    lines += absl::StrFormat("tao-inference: there is no flag %s; did you mean %s?\n",
+                             OneLine(flag), meant);
+  }
+  return lines;
 }
 
 }  // namespace tao::cli

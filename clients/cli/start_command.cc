@@ -85,6 +85,7 @@ ExitCode Start(Session& session, const StartOptions& options) {
   }
   if (!status.ok()) {
     const ExitCode code = ReportStatus(status, session);
+    PrintErr(MisspeltFlags(options.platform, status));
     if (code == ExitCode::kInterrupted) {
       PrintErr(
           "Interrupted before the daemon answered; it may have started the service all the "

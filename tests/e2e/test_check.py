@@ -54,8 +54,24 @@ def test_options_that_a_platform_does_not_take_are_refused(daemon):
     assert not daemon.services()
 
 
-def test_a_flag_that_is_nearly_one_of_ours_is_no_option_of_a_platform(daemon):
-    done = daemon.cli("start", "--network-arch", "cosmos-rl", "--model-path", "/m", "--detatch", check=False)
-    assert done.returncode == 2 and "--detach" in done.stderr
+def test_an_option_of_a_platform_is_a_flag_however_near_one_of_ours_it_is(daemon):
+    """--account is near --gpu-count, --gpu-type near --gpu-mode, --mount-from near --mount."""
+    for flags in (("slurm", "--partition", "p", "--account", "me", "--gpu-type", "h100"),
+                  ("lepton", "--mount-from", "node-local"), ("brev", "--network", "n")):
+        done = daemon.cli("check", "--gpu-mode", "none", "--json", "--platform", *flags, check=False)
+        assert done.returncode == 1 and done.stderr == "", (flags, done.stderr)
+        assert json.loads(done.stdout)["platform"] == flags[0]
+
+
+def test_a_misspelt_flag_is_answered_with_the_one_that_was_meant(daemon):
+    start = ("start", "--network-arch", "cosmos-rl", "--model-path", "/m")
+    done = daemon.cli(*start, "--platform", "local-process", "--detatch", check=False)
+    assert done.returncode == 1 and "platform_options.detatch" in done.stderr
+    assert done.stderr.endswith("there is no flag --detatch; did you mean --detach?\n")
+    done = daemon.cli(*start, "--platfrom", "local-process", check=False)
+    assert done.returncode == 1 and "did you mean --platform?" in done.stderr
+    done = daemon.cli("check", "--platform", "slurm", "--gpu-cuont", "2", check=False)
+    assert done.returncode == 1 and "did you mean --gpu-count?" in done.stderr
+    assert not daemon.services()
     assert daemon.cli("list", "--partition", "gpu", check=False).returncode == 2
     assert daemon.cli("list", "word", check=False).returncode == 2
