@@ -11,7 +11,7 @@
 #include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
-#include "server/platforms/kubernetes/connect_probe.h"
+#include "server/platforms/connect_probe.h"
 
 namespace tao::platforms {
 namespace {

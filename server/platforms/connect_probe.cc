@@ -1,4 +1,4 @@
-#include "server/platforms/kubernetes/connect_probe.h"
+#include "server/platforms/connect_probe.h"
 
 #include <netdb.h>
 #include <poll.h>
