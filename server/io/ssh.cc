@@ -113,6 +113,16 @@ std::vector<std::string> SshArgv(const SshTarget& target, const std::vector<std:
   return argv;
 }
 
+std::vector<std::string> SshForwardArgv(const SshTarget& target, int local_port,
+                                        std::string_view host_and_port) {
+  return SshArgv(target,
+                 {"-N", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15", "-o",
+                  "ServerAliveCountMax=3",
+                  // A shared connection would take the forwarding over, and this program would end.
+                  "-o", "ControlMaster=no", "-o", "ControlPath=none", "-L",
+                  absl::StrFormat("127.0.0.1:%d:%s", local_port, host_and_port)});
+}
+
 SshFailure SshFailureOf(std::string_view err) {
   for (const FailureText& row : kFailureTexts) {
     if (err.find(row.text) != std::string_view::npos) return row.failure;

@@ -40,6 +40,11 @@ std::string ToString(const SshTarget& target);
 // Never asks: BatchMode, public keys alone.
 std::vector<std::string> SshArgv(const SshTarget& target, const std::vector<std::string>& options);
 
+// The program of a tunnel: forwards `local_port` of this host's loopback to `host_and_port` as
+// the target sees it, and ends when it cannot listen or the connection breaks.
+std::vector<std::string> SshForwardArgv(const SshTarget& target, int local_port,
+                                        std::string_view host_and_port);
+
 // What went wrong between here and there, by ssh's own words. Pure.
 enum class SshFailure {
   kOther,

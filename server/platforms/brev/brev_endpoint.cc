@@ -64,12 +64,13 @@ std::string HostInUrl(const std::string& host) {
 
 TunnelSpec BrevPlatform::TunnelOf(const BrevState& state, int host_port, int instance_port) const {
   const io::SshTarget target = ShellOf(state.instance_name).target();
-  return {.argv = RenderTunnel(target, host_port, instance_port),
-          .unset_env = config_.secret_names,
-          .local_port = host_port,
-          .explain = [target](std::string_view err) {
-            return InstanceSshError(target.host, io::SshError(target, err));
-          }};
+  return {
+      .argv = io::SshForwardArgv(target, host_port, absl::StrFormat("127.0.0.1:%d", instance_port)),
+      .unset_env = config_.secret_names,
+      .local_port = host_port,
+      .explain = [target](std::string_view err) {
+        return InstanceSshError(target.host, io::SshError(target, err));
+      }};
 }
 
 absl::Status BrevPlatform::OpenEndpoint(const launch::LaunchPlan& plan, const SshAlias& alias,

@@ -62,14 +62,6 @@ io::SshTarget InstanceTarget(const std::string& name, const std::string& config_
   return target;
 }
 
-std::vector<std::string> RenderTunnel(const io::SshTarget& target, int local_port,
-                                      int instance_port) {
-  return io::SshArgv(target,
-                     {"-N", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15", "-o",
-                      "ServerAliveCountMax=3", "-L",
-                      absl::StrFormat("127.0.0.1:%d:127.0.0.1:%d", local_port, instance_port)});
-}
-
 std::string DockerCommand(const std::vector<std::string>& arguments) {
   std::string command = "docker";
   for (const std::string& argument : arguments) command += " " + base::ShellQuote(argument);

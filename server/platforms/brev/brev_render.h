@@ -33,10 +33,6 @@ absl::StatusOr<std::vector<std::string>> RenderCreate(const BrevCreate& create,
 // keys.
 io::SshTarget InstanceTarget(const std::string& name, const std::string& config_file);
 
-// The program of a tunnel.
-std::vector<std::string> RenderTunnel(const io::SshTarget& target, int local_port,
-                                      int instance_port);
-
 // `docker ARGUMENTS` for a shell.
 std::string DockerCommand(const std::vector<std::string>& arguments);
 

@@ -477,12 +477,7 @@ absl::StatusOr<TunnelSpec> SlurmPlatform::TunnelOf(const PlatformJob& job) const
   }
   const io::SshTarget target = TargetOf(login, host_.load());
   TunnelSpec spec;
-  spec.argv = io::SshArgv(
-      target, {"-N", "-o", "ExitOnForwardFailure=yes", "-o", "ServerAliveInterval=15", "-o",
-               "ServerAliveCountMax=3",
-               // A shared connection would take the forwarding over, and this program would end.
-               "-o", "ControlMaster=no", "-o", "ControlPath=none", "-L",
-               absl::StrFormat("127.0.0.1:%d:%s:%s", job.host_port, node, port)});
+  spec.argv = io::SshForwardArgv(target, job.host_port, absl::StrFormat("%s:%s", node, port));
   spec.unset_env = config_.secret_names;
   spec.local_port = job.host_port;
   spec.explain = [target](std::string_view err) { return io::SshError(target, err); };

@@ -14,6 +14,7 @@
 namespace tao::io {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -40,6 +41,16 @@ TEST_F(SshTest, ArgvNeverAsks) {
                   "PasswordAuthentication=no", "-o", "PreferredAuthentications=publickey", "-o",
                   "ConnectTimeout=15", "-o", "StrictHostKeyChecking=yes", "-o", "ControlMaster=no",
                   "-i", "/keys/id", "-o", "IdentitiesOnly=yes", "-N", "--", "me@login1"));
+}
+
+TEST_F(SshTest, AForwardListensOnLoopbackAndEndsWhenItCannot) {
+  const std::vector<std::string> argv = SshForwardArgv(target_, 8081, "node1:8080");
+  EXPECT_EQ(argv.back(), "me@login1");
+  for (const char* wanted :
+       {"-N", "127.0.0.1:8081:node1:8080", "ExitOnForwardFailure=yes", "ServerAliveInterval=15",
+        "ControlPath=none", "StrictHostKeyChecking=yes", "BatchMode=yes"}) {
+    EXPECT_THAT(argv, Contains(wanted));
+  }
 }
 
 TEST_F(SshTest, OutputIsTheCommandsOwn) {

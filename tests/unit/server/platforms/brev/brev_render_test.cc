@@ -51,15 +51,6 @@ TEST(InstanceTargetTest, TakesBackWhatBrevsConfigurationLends) {
   EXPECT_EQ(argv.back(), "gpu-box");
 }
 
-TEST(RenderTunnelTest, GoesFromLoopbackToLoopbackAndEndsWhenItCannotListen) {
-  const std::string line =
-      testing::PrintToString(RenderTunnel(InstanceTarget("gpu-box", "/c"), 8081, 8080));
-  EXPECT_THAT(line, HasSubstr("127.0.0.1:8081:127.0.0.1:8080"));
-  EXPECT_THAT(line, HasSubstr("ExitOnForwardFailure=yes"));
-  EXPECT_THAT(line, HasSubstr("ServerAliveInterval=15"));
-  EXPECT_THAT(line, HasSubstr("\"-N\""));
-}
-
 TEST(RenderPreambleTest, IsALineForEachAndAnEmptyOne) {
   const auto lines =
       RenderPreamble({{"A_KEY", base::Secret("a b=c\\ '\"$x")}, {"B", base::Secret("")}});
