@@ -78,10 +78,7 @@ absl::StatusOr<std::vector<HostGpu>> BrevInstanceShell::Gpus(absl::Duration time
 }
 
 absl::StatusOr<std::set<std::string>> BrevInstanceShell::TakenGpus(absl::Duration timeout) const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult result,
-                   Docker({"ps", "--filter", absl::StrFormat("label=%s", kGpusLabel), "--format",
-                           absl::StrFormat("{{.Label \"%s\"}}", kGpusLabel)},
-                          timeout, nullptr));
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Docker(RenderTakenGpus(), timeout, nullptr));
   if (result.exit_code != 0) {
     return InstanceDockerError(name(), "docker could not list its containers", result.exit_code,
                                result.err);

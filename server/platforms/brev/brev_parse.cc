@@ -190,13 +190,4 @@ std::optional<SshAlias> ParseSshAlias(std::string_view output, std::string_view 
   return found;
 }
 
-std::set<std::string> ParseTakenGpus(std::string_view output) {
-  std::set<std::string> taken;
-  for (const absl::string_view id :
-       absl::StrSplit(base::ToAbsl(output), absl::ByAnyChar(", \r\n"), absl::SkipEmpty())) {
-    taken.emplace(id);
-  }
-  return taken;
-}
-
 }  // namespace tao::platforms

@@ -75,9 +75,6 @@ struct SshAlias {
 // nullopt: ssh has no entry for `alias`.
 std::optional<SshAlias> ParseSshAlias(std::string_view output, std::string_view alias);
 
-// What `docker ps --format '{{.Label "tao-gpus"}}'` prints: the GPUs that services have been given.
-std::set<std::string> ParseTakenGpus(std::string_view output);
-
 // What a failure asks the driver to do, where it is not only an error.
 enum class BrevFailure {
   kOther,

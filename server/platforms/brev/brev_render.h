@@ -51,7 +51,5 @@ std::string PullCommand(const std::string& image, bool login, const std::string&
 std::string LogoutCommand(const std::string& job_id);
 
 inline constexpr std::string_view kNgcRegistry = "nvcr.io";
-// The label of a container that says which GPUs of the instance it has.
-inline constexpr std::string_view kGpusLabel = "tao-gpus";
 
 }  // namespace tao::platforms

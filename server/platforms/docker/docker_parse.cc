@@ -173,6 +173,15 @@ std::vector<std::string> ParseNetworkIds(std::string_view output, std::string_vi
   return ids;
 }
 
+std::set<std::string> ParseTakenGpus(std::string_view output) {
+  std::set<std::string> taken;
+  for (const absl::string_view id :
+       absl::StrSplit(base::ToAbsl(output), absl::ByAnyChar(", \r\n"), absl::SkipEmpty())) {
+    taken.emplace(id);
+  }
+  return taken;
+}
+
 absl::Status CheckDockerVersion(std::string_view output) {
   int major = 0, minor = 0;
   if (std::sscanf(std::string(output).c_str(), "Docker version %d.%d", &major, &minor) != 2) {

@@ -42,6 +42,9 @@ absl::StatusOr<NetworkFacts> ParseNetwork(std::string_view output);
 // The ids of the networks that are called exactly `name`, out of what RenderNetworkList asks for.
 std::vector<std::string> ParseNetworkIds(std::string_view output, std::string_view name);
 
+// What RenderTakenGpus asks for: the GPUs that services have been given.
+std::set<std::string> ParseTakenGpus(std::string_view output);
+
 // `docker --version`. FailedPrecondition, with advice: older than 20.10, or not docker.
 absl::Status CheckDockerVersion(std::string_view output);
 

@@ -64,8 +64,9 @@ std::vector<std::string> RenderRun(const launch::LaunchPlan& plan,
   };
   if (!context.network.empty()) add("--network", context.network);
   for (const auto& [name, value] : context.labels) add("--label", Label(name, value));
-  add("--publish",
-      absl::StrFormat("%s:%d:%d", context.publish_address, context.host_port, kContainerPort));
+  const bool six = context.publish_address.find(':') != std::string::npos;
+  const std::string address = six ? "[" + context.publish_address + "]" : context.publish_address;
+  add("--publish", absl::StrFormat("%s:%d:%d", address, context.host_port, kContainerPort));
   for (std::string& argument : GpuArguments(context)) arguments.push_back(std::move(argument));
   for (const auto& [name, value] : plan.env) add("-e", name + "=" + value);
   for (const std::string& name : context.secret_names) add("-e", name);
@@ -85,6 +86,11 @@ std::vector<std::string> RenderInspect(const std::vector<std::string>& names) {
       "\"ports\":{{json .HostConfig.PortBindings}}}"};
   arguments.insert(arguments.end(), names.begin(), names.end());
   return arguments;
+}
+
+std::vector<std::string> RenderTakenGpus() {
+  return {"ps", "--filter", absl::StrFormat("label=%s", kGpusLabel), "--format",
+          absl::StrFormat("{{.Label \"%s\"}}", kGpusLabel)};
 }
 
 std::vector<std::string> RenderFindOurs(std::string_view daemon_id) {

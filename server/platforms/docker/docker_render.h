@@ -14,6 +14,9 @@ namespace tao::platforms {
 inline constexpr int kContainerPort = 8080;
 inline constexpr std::string_view kJobLabel = "tao-job";
 inline constexpr std::string_view kDaemonLabel = "tao-daemon";
+// Says which GPUs of its engine's host a container has, where the engine is on another host: what
+// runs there is known to nobody else.
+inline constexpr std::string_view kGpusLabel = "tao-gpus";
 
 struct DockerRunContext {
   std::string daemon_id;
@@ -39,6 +42,9 @@ std::string RenderGpus(const std::vector<std::string>& ids);
 // `docker inspect` of containers; one line of JSON for each, that ParseContainers reads. Never the
 // full output: it has the environment with its secrets.
 std::vector<std::string> RenderInspect(const std::vector<std::string>& names);
+
+// For ParseTakenGpus.
+std::vector<std::string> RenderTakenGpus();
 
 std::vector<std::string> RenderFindOurs(std::string_view daemon_id);
 std::vector<std::string> RenderNetworkCreate(std::string_view network, std::string_view daemon_id);

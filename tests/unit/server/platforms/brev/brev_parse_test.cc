@@ -155,11 +155,6 @@ TEST(ParseSshAliasTest, TellsAnEntryFromNone) {
   EXPECT_FALSE(ParseSshAlias("", "box").has_value());
 }
 
-TEST(ParseTakenGpusTest, AllLabelsTogether) {
-  EXPECT_THAT(ParseTakenGpus("0,2\n\n3\n"), ElementsAre("0", "2", "3"));
-  EXPECT_TRUE(ParseTakenGpus("").empty());
-}
-
 TEST(BrevStateTest, IsKeptWholeAndFindsItsInstancesByName) {
   const BrevState state = {.owned = true,
                            .foreign = false,

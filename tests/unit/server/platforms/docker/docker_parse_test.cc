@@ -8,6 +8,7 @@ namespace tao::platforms {
 namespace {
 
 using State = PlatformState::State;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(ParseContainersTest, ReadsOneLineForEach) {
@@ -114,6 +115,11 @@ TEST(CheckDockerVersionTest, TwentyTenIsTheOldest) {
   EXPECT_THAT(std::string(old.message()), HasSubstr("19.3, and 20.10"));
   EXPECT_THAT(std::string(CheckDockerVersion("podman version 4.3.1").message()),
               HasSubstr("apt-get install docker.io"));
+}
+
+TEST(ParseTakenGpusTest, AllLabelsTogether) {
+  EXPECT_THAT(ParseTakenGpus("0,2\n\n3\n"), ElementsAre("0", "2", "3"));
+  EXPECT_TRUE(ParseTakenGpus("").empty());
 }
 
 TEST(IsLocalEngineTest, IsASocketOfThisHost) {

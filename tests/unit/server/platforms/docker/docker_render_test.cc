@@ -40,6 +40,12 @@ TEST(RenderRunTest, IsTheWholeCommandAndASecretIsOnlyAName) {
                   "nvcr.io/x:1", "-c", "umask 0 && serve --port 8080 'a b'"));
 }
 
+TEST(RenderRunTest, AnAddressWithColonsIsInBrackets) {
+  DockerRunContext context = Context();
+  context.publish_address = "fd00::2";
+  EXPECT_THAT(RenderRun(Plan(), context), Contains("[fd00::2]:8083:8080"));
+}
+
 TEST(RenderRunTest, LeasedGpusAreNamedAndNoneMeansNoFlag) {
   DockerRunContext context = Context();
   EXPECT_THAT(RenderRun(Plan(), context), Not(Contains("--gpus")));
