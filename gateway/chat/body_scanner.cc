@@ -2,23 +2,23 @@
 
 #include <absl/strings/str_format.h>
 
-#include "gateway/chat/json_text.h"
+#include <utility>
+
 #include "server/base/errors.h"
 
 namespace tao::chat {
 namespace {
 
-unsigned char ByteAt(const char* at) { return static_cast<unsigned char>(*at); }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// The first byte that is not plain ASCII text of a JSON string: a quote, a backslash, a control, or
-// the lead of a multi-byte character. Bodies carry 100 MB of base64: this loop is where time goes.
-const char* SkipPlain(const char* at, const char* end) {
-  while (at != end && ByteAt(at) >= 0x20 && ByteAt(at) < 0x80 && *at != '"' && *at != '\\') ++at;
+// JSON's four, which indented bodies have by the dozen.
+const char* SkipSpace(const char* at, const char* end) {
+  while (at != end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r')) ++at;
   return at;
 }
 
 std::string Shown(const char* at) {
-  const unsigned char byte = ByteAt(at);
+  const auto byte = static_cast<unsigned char>(*at);
   return byte > 0x20 && byte < 0x7f ? absl::StrFormat("'%c'", *at)
                                     : absl::StrFormat("byte 0x%02x", byte);
 }
@@ -26,7 +26,7 @@ std::string Shown(const char* at) {
 }  // namespace
 
 BodyScanner::BodyScanner(base::BodySink& sink, BodyScannerOptions options)
-    : sink_(sink), options_(options) {}
+    : sink_(sink), options_(options), kernels_(*options.kernels) {}
 
 absl::Status BodyScanner::Feed(std::string_view bytes) {
   feed_ = bytes.data();
@@ -47,10 +47,10 @@ absl::Status BodyScanner::Feed(std::string_view bytes) {
         at = ReadNumber(at, end);
         break;
       case State::kLiteral:
-        at = ReadLiteral(at);
+        at = ReadLiteral(at, end);
         break;
       default:
-        at = ReadStructure(at);
+        at = ReadStructure(at, end);
         break;
     }
   }
@@ -70,9 +70,10 @@ absl::Status BodyScanner::Finish() {
   return error_;
 }
 
-// One byte outside of strings, numbers and literals.
-const char* BodyScanner::ReadStructure(const char* at) {
-  if (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r') return at + 1;
+// White space, and then one byte outside of strings, numbers and literals.
+const char* BodyScanner::ReadStructure(const char* at, const char* end) {
+  at = SkipSpace(at, end);
+  if (at == end) return at;
   switch (state_) {
     case State::kStart:
       return *at == '{' ? Open(at) : Refuse(at, Expected());
@@ -123,13 +124,11 @@ const char* BodyScanner::BeginValue(const char* at) {
     default:
       break;
   }
-  if (*at != '-' && (*at < '0' || *at > '9')) return Refuse(at, Expected());
-  text_.assign(1, *at);
-  number_state_ = *at == '-'   ? NumberState::kMinus
-                  : *at == '0' ? NumberState::kZero
-                               : NumberState::kInteger;
+  if (*at != '-' && !IsDigit(*at)) return Refuse(at, Expected());
+  text_.clear();
+  number_state_ = NumberState::kBegin;
   state_ = State::kNumber;
-  return at + 1;
+  return at;
 }
 
 const char* BodyScanner::Open(const char* at) {
@@ -150,123 +149,17 @@ const char* BodyScanner::Close(const char* at) {
   return at + 1;
 }
 
-const char* BodyScanner::ReadString(const char* at, const char* end) {
-  const char* const run = at;  // everything from here on is passed on as it stands
-  const auto text = [&run](const char* to) {
-    return std::string_view(run, static_cast<size_t>(to - run));
-  };
-  // The text before the error first, as it would have come in smaller pieces.
-  const auto refuse_after = [&](std::string_view before, const char* wrong,
-                                std::string_view expected) {
-    EmitText(run, before);
-    return error_.ok() ? Refuse(wrong, expected) : wrong;
-  };
-  while (true) {
-    at = SkipPlain(at, end);
-    if (at == end) {
-      EmitText(run, text(at));
-      return at;
-    }
-    if (*at == '"') return EndString(run, at);
-    if (ByteAt(at) < 0x20) {
-      return refuse_after(text(at), at, "an escape sequence for a control character");
-    }
-    if (*at == '\\') {
-      EmitText(run, text(at));
-      held_ = '\\';
-      state_ = State::kEscape;
-      return at + 1;
-    }
-    const size_t bytes = Utf8Bytes(ByteAt(at));
-    if (bytes == 0) return refuse_after(text(at), at, "UTF-8");
-    if (static_cast<size_t>(end - at) < bytes) {
-      EmitText(run, text(at));
-      held_ = *at;
-      state_ = State::kCharacter;
-      return at + 1;
-    }
-    for (size_t i = 1; i < bytes; ++i) {
-      if (!ContinuesUtf8(ByteAt(at), i, ByteAt(at + i)))
-        return refuse_after(text(at), at + i, "UTF-8");
-    }
-    at += bytes;
-  }
-}
-
-const char* BodyScanner::ReadCharacter(const char* at) {
-  const auto lead = static_cast<unsigned char>(held_[0]);
-  if (!ContinuesUtf8(lead, held_.size(), ByteAt(at))) return Refuse(at, "UTF-8");
-  held_ += *at;
-  if (held_.size() == Utf8Bytes(lead)) {
-    state_ = State::kString;
-    EmitText(at, held_);
-  }
-  return at + 1;
-}
-
-// One byte of \n, \uXXXX or \uXXXX\uXXXX (a surrogate pair).
-const char* BodyScanner::ReadEscape(const char* at) {
-  const size_t have = held_.size();
-  if (have == 1) {
-    if (std::string_view("\"\\/bfnrtu").find(*at) == std::string_view::npos) {
-      return Refuse(at, "one of \" \\ / b f n r t u after a backslash");
-    }
-  } else if (have == 6 || have == 7) {
-    if (*at != (have == 6 ? '\\' : 'u')) return Refuse(at, "the second half of a surrogate pair");
-  } else if (HexDigit(*at) < 0) {
-    return Refuse(at, "four hexadecimal digits after \\u");
-  }
-  held_ += *at;
-  bool whole = held_.size() == 2 && *at != 'u';
-  if (held_.size() == 6) {
-    const uint32_t unit = EscapedUnit(held_);
-    if (IsLowSurrogate(unit))
-      return Refuse(at, "the first half of a surrogate pair before this one");
-    whole = !IsHighSurrogate(unit);
-  } else if (held_.size() == 12) {
-    if (!IsLowSurrogate(EscapedUnit(std::string_view(held_).substr(6)))) {
-      return Refuse(at, "the second half of a surrogate pair");
-    }
-    whole = true;
-  }
-  if (whole) {
-    state_ = State::kString;
-    const bool raw = options_.string_form == StringForm::kRaw && !in_key_;
-    EmitText(at, raw ? held_ : DecodedEscape(held_));
-  }
-  return at + 1;
-}
-
-void BodyScanner::EmitText(const char* at, std::string_view piece) {
-  if (piece.empty()) return;
-  if (!in_key_) return Deliver(sink_.OnStringPiece(piece, /*last=*/false));
-  if (text_.size() + piece.size() > kMaxBodyKeyBytes) {
-    Refuse(at, absl::StrFormat("a name of at most %d bytes", kMaxBodyKeyBytes));
-    return;
-  }
-  text_ += piece;
-}
-
-const char* BodyScanner::EndString(const char* run, const char* quote) {
-  const std::string_view piece(run, static_cast<size_t>(quote - run));
-  if (in_key_) {
-    EmitText(run, piece);
-    if (!error_.ok()) return run;
-    state_ = State::kColon;
-    Deliver(sink_.OnKey(text_));
-  } else {
-    state_ = State::kAfterValue;
-    Deliver(sink_.OnStringPiece(piece, /*last=*/true));
-  }
-  return quote + 1;
-}
-
 const char* BodyScanner::ReadNumber(const char* at, const char* end) {
   using N = NumberState;
+  const char* const begin = at;
+  const char* const limit = begin + (kMaxBodyNumberBytes - text_.size());
   for (; at != end; ++at) {
-    const bool digit = *at >= '0' && *at <= '9';
+    const bool digit = IsDigit(*at);
     const bool exponent = *at == 'e' || *at == 'E';
     switch (number_state_) {
+      case N::kBegin:
+        number_state_ = *at == '-' ? N::kMinus : *at == '0' ? N::kZero : N::kInteger;
+        break;
       case N::kMinus:
         if (!digit) return Refuse(at, "a digit after the minus sign");
         number_state_ = *at == '0' ? N::kZero : N::kInteger;
@@ -274,7 +167,7 @@ const char* BodyScanner::ReadNumber(const char* at, const char* end) {
       case N::kZero:
       case N::kInteger:
         if (digit && number_state_ == N::kInteger) break;
-        if (*at != '.' && !exponent) return EndNumber(at);
+        if (*at != '.' && !exponent) return EndNumber(begin, at);
         number_state_ = exponent ? N::kE : N::kPoint;
         break;
       case N::kPoint:
@@ -283,7 +176,7 @@ const char* BodyScanner::ReadNumber(const char* at, const char* end) {
         break;
       case N::kFraction:
         if (digit) break;
-        if (!exponent) return EndNumber(at);
+        if (!exponent) return EndNumber(begin, at);
         number_state_ = N::kE;
         break;
       case N::kE:
@@ -297,31 +190,35 @@ const char* BodyScanner::ReadNumber(const char* at, const char* end) {
         number_state_ = N::kExponent;
         break;
       case N::kExponent:
-        if (!digit) return EndNumber(at);
+        if (!digit) return EndNumber(begin, at);
         break;
     }
-    if (text_.size() == kMaxBodyNumberBytes) {
+    if (at == limit) {
       return Refuse(at, absl::StrFormat("a number of at most %d bytes", kMaxBodyNumberBytes));
     }
-    text_ += *at;
   }
+  text_.append(begin, at);
   return at;
 }
 
 // `at` is the first byte after the number; it is read again, as structure.
-const char* BodyScanner::EndNumber(const char* at) {
+const char* BodyScanner::EndNumber(const char* begin, const char* at) {
   state_ = State::kAfterValue;
-  Deliver(sink_.OnNumber(text_));
+  std::string_view number(begin, static_cast<size_t>(at - begin));
+  if (!text_.empty()) number = text_.append(number);
+  Deliver(sink_.OnNumber(number));
   return at;
 }
 
-const char* BodyScanner::ReadLiteral(const char* at) {
-  if (*at != literal_[literal_read_]) return Refuse(at, Expected());
-  if (++literal_read_ == literal_.size()) {
+const char* BodyScanner::ReadLiteral(const char* at, const char* end) {
+  for (; at != end && literal_read_ < literal_.size(); ++at, ++literal_read_) {
+    if (*at != literal_[literal_read_]) return Refuse(at, Expected());
+  }
+  if (literal_read_ == literal_.size()) {
     state_ = State::kAfterValue;
     Deliver(literal_ == "null" ? sink_.OnNull() : sink_.OnBool(literal_ == "true"));
   }
-  return at + 1;
+  return at;
 }
 
 // What the present state needs, in the words of error messages.
@@ -357,7 +254,12 @@ std::string_view BodyScanner::Expected() const {
   return "";
 }
 
-void BodyScanner::Deliver(absl::Status status) { error_ = std::move(status); }
+bool BodyScanner::Deliver(absl::Status status) {
+  if (status.ok()) [[likely]]
+    return true;
+  error_ = std::move(status);
+  return false;
+}
 
 const char* BodyScanner::Refuse(const char* at, std::string_view expected) {
   error_ = base::TokenError(

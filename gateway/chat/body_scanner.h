@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/chat/string_kernels.h"
 #include "server/base/body_sink.h"
 
 namespace tao::chat {
@@ -36,7 +37,8 @@ enum class StringForm {
   kDecoded,  // as BodySink says
   // As they stand in the body, checked but still escaped: ready to be copied between the quotes of
   // another JSON document. A piece is either plain text without any escape, or exactly one escape
-  // sequence (two, for a surrogate pair). Thus a piece never splits a character either.
+  // sequence (two, for a surrogate pair). Thus a piece never splits a character either. An event
+  // for each escape makes this the slower form for text that is full of them.
   kRaw,
 };
 
@@ -44,6 +46,8 @@ struct BodyScannerOptions {
   StringForm string_form = StringForm::kDecoded;
   // What error messages call the body; must outlive the scanner.
   std::string_view subject = "request body";
+  // Tests ask for others; every one gives the same events.
+  const StringKernels* kernels = &BestStringKernels();
 };
 
 class BodyScanner {
@@ -52,10 +56,11 @@ class BodyScanner {
   BodyScanner(const BodyScanner&) = delete;
   BodyScanner& operator=(const BodyScanner&) = delete;
 
-  // The next bytes, split anywhere. Emits every event that they complete; plain string bytes are
-  // passed on as pieces of `bytes` itself, without a copy. Errors: bad_request with the byte offset
-  // and what was expected there, after the events of all that stands before it; or the sink's own
-  // error as it is. An error is final: every later call returns it again.
+  // The next bytes, split anywhere. Emits every event that they complete. Long plain text of
+  // strings is passed on as pieces of `bytes` itself, without a copy; what has escapes comes
+  // decoded, in pieces of up to 4 KiB. Errors: bad_request with the byte offset and what was
+  // expected there, after the events of all that stands before it; or the sink's own error as it
+  // is. An error is final: every later call returns it again.
   absl::Status Feed(std::string_view bytes);
 
   // The body has ended. bad_request if the top-level object has not. Call once.
@@ -82,30 +87,47 @@ class BodyScanner {
     kDone,  // after the top-level }
   };
   // Where a number's text stands in RFC 8259's grammar.
-  enum class NumberState { kMinus, kZero, kInteger, kPoint, kFraction, kE, kESign, kExponent };
+  enum class NumberState {
+    kBegin,
+    kMinus,
+    kZero,
+    kInteger,
+    kPoint,
+    kFraction,
+    kE,
+    kESign,
+    kExponent
+  };
 
   // Each reads from `at` what belongs to the state and returns where it stopped. At an error error_
   // is set.
-  const char* ReadStructure(const char* at);
+  const char* ReadStructure(const char* at, const char* end);
   const char* ReadString(const char* at, const char* end);
   const char* ReadEscape(const char* at);
   const char* ReadCharacter(const char* at);
   const char* ReadNumber(const char* at, const char* end);
-  const char* ReadLiteral(const char* at);
+  const char* ReadLiteral(const char* at, const char* end);
 
   const char* BeginValue(const char* at);
   const char* Open(const char* at);
   const char* Close(const char* at);
-  const char* EndString(const char* run, const char* quote);
-  const char* EndNumber(const char* at);
-  void EmitText(const char* at, std::string_view piece);
+  const char* EndNumber(const char* begin, const char* at);
   bool inside_object() const { return depth_ > 0 && is_object_[static_cast<size_t>(depth_ - 1)]; }
   std::string_view Expected() const;
-  void Deliver(absl::Status status);
+  // False: the sink ended the scan.
+  bool Deliver(absl::Status status);
   const char* Refuse(const char* at, std::string_view expected);
+
+  // Strings: body_scanner_text.cc.
+  const char* ReadEscapedText(const char* at, const char* end, bool& batch);
+  const char* EndString(const char* run, const char* quote);
+  const char* RefuseUtf8(const char* at, std::string_view text);
+  bool EmitText(const char* at, std::string_view piece);
+  bool EmitEscape(const char* at, std::string_view escape);
 
   base::BodySink& sink_;
   const BodyScannerOptions options_;
+  const StringKernels& kernels_;
   absl::Status error_;
   State state_ = State::kStart;
   NumberState number_state_ = NumberState::kMinus;

@@ -1,66 +1,54 @@
 #include "gateway/chat/json_text.h"
 
+#include <algorithm>
+
 namespace tao::chat {
-namespace {
 
-void AppendUtf8(std::string& out, uint32_t code) {
-  const auto put = [&out](uint32_t byte) { out += static_cast<char>(byte); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xc0 | code >> 6);
-    put(0x80 | (code & 0x3f));
-  } else if (code < 0x10000) {
-    put(0xe0 | code >> 12);
-    put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
-  } else {
-    put(0xf0 | code >> 18);
-    put(0x80 | (code >> 12 & 0x3f));
-    put(0x80 | (code >> 6 & 0x3f));
-    put(0x80 | (code & 0x3f));
+size_t CutCharacterBytes(std::string_view text) {
+  for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if (byte < 0x80) return 0;
+    if (byte >= 0xc0) return Utf8Bytes(byte) > back ? back : 0;
   }
+  return 0;
 }
 
-}  // namespace
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+Utf8Error FindUtf8Error(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const size_t bytes = lead < 0x80 ? 1 : Utf8Bytes(lead);
+    if (bytes == 0) return {at, at};
+    for (size_t i = 1; i < bytes; ++i) {
+      if (at + i == text.size() ||
+          !ContinuesUtf8(lead, i, static_cast<unsigned char>(text[at + i]))) {
+        return {at, at + i};
+      }
+    }
+    at += bytes;
+  }
+  return {text.size(), text.size()};
 }
 
-uint32_t EscapedUnit(std::string_view escape) {
-  uint32_t unit = 0;
-  for (size_t i = 2; i < 6; ++i) unit = unit << 4 | static_cast<uint32_t>(HexDigit(escape[i]));
-  return unit;
+size_t WholeEscape(std::string_view text) {
+  if (text.size() < 2) return 0;
+  if (SimpleEscape(text[1]) != 0) return 2;
+  if (text[1] != 'u' || text.size() < 6) return 0;
+  const int32_t unit = CodeUnit(text.data() + 2);
+  if (unit < 0 || IsLowSurrogate(unit)) return 0;
+  if (!IsHighSurrogate(unit)) return 6;
+  const bool pair = text.size() >= 12 && text[6] == '\\' && text[7] == 'u' &&
+                    IsLowSurrogate(CodeUnit(text.data() + 8));
+  return pair ? 12 : 0;
 }
 
 std::string DecodedEscape(std::string_view escape) {
-  switch (escape[1]) {
-    case 'b':
-      return "\b";
-    case 'f':
-      return "\f";
-    case 'n':
-      return "\n";
-    case 'r':
-      return "\r";
-    case 't':
-      return "\t";
-    case 'u': {
-      uint32_t code = EscapedUnit(escape);
-      if (IsHighSurrogate(code)) {
-        code = 0x10000 + ((code - 0xd800) << 10) + (EscapedUnit(escape.substr(6)) - 0xdc00);
-      }
-      std::string out;
-      AppendUtf8(out, code);
-      return out;
-    }
-    default:
-      return std::string(1, escape[1]);
-  }
+  if (escape[1] != 'u') return std::string(1, SimpleEscape(escape[1]));
+  const int32_t unit = CodeUnit(escape.data() + 2);
+  const uint32_t code = IsHighSurrogate(unit) ? SurrogatePair(unit, CodeUnit(escape.data() + 8))
+                                              : static_cast<uint32_t>(unit);
+  char text[4];
+  return std::string(text, PutUtf8(text, code));
 }
 
 }  // namespace tao::chat

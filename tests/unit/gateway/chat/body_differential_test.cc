@@ -66,9 +66,15 @@ class Generator {
     return body;
   }
 
+  const StringKernels& Kernels() {
+    const std::vector<const StringKernels*> all = AvailableStringKernels();
+    return *all[static_cast<size_t>(Below(static_cast<int>(all.size())))];
+  }
+
   std::vector<size_t> Cuts(size_t size) {
+    const int longest = OneIn(2) ? 40 : 400;
     std::vector<size_t> cuts;
-    for (size_t at = 0; at < size; at += static_cast<size_t>(1 + Below(1 + Below(40)))) {
+    for (size_t at = 0; at < size; at += static_cast<size_t>(1 + Below(1 + Below(longest)))) {
       cuts.push_back(at);
     }
     return cuts;
@@ -93,7 +99,7 @@ class Generator {
         break;
       case 3:
       case 4:
-        String();
+        String(400);
         break;
       case 5:
       case 6:
@@ -117,7 +123,7 @@ class Generator {
                                                  "mod\\u0065l", "stream_options", "include_usage"};
         out_ += '"' + std::string(kNames[Below(6)]) + '"';
       } else {
-        String();
+        String(50);
       }
       Space();
       out_ += ':';
@@ -155,9 +161,12 @@ class Generator {
     }
   }
 
-  void String() {
+  void String(int longest) {
     out_ += '"';
-    for (int i = Below(OneIn(8) ? 200 : 10); i > 0; --i) Character();
+    for (int i = Below(OneIn(8) ? longest : 10); i > 0; --i) {
+      Character();
+      if (OneIn(100)) out_.append(static_cast<size_t>(Below(longest)), 'A');
+    }
     out_ += '"';
   }
 
@@ -204,7 +213,7 @@ bool Compare(const std::string& body, Generator& random) {
   if (oracle.number_overflow) return false;
   const bool valid = oracle.valid;
   const ScannerVerdict ours = AskScanner(body, {});
-  const ScannerVerdict split = AskScanner(body, random.Cuts(body.size()));
+  const ScannerVerdict split = AskScanner(body, random.Cuts(body.size()), random.Kernels());
   EXPECT_EQ(ours.valid, valid) << base::Quoted(body, body.size());
   if (valid) {
     EXPECT_EQ(ours.events, oracle.events) << base::Quoted(body, body.size());

@@ -230,6 +230,50 @@ TEST(BodyScannerTest, SurvivesHugeBodies) {
   EXPECT_TRUE(scanner.Finish().ok());
 }
 
+// Long enough for every way in which strings are read: plain runs, blocks of escapes, characters of
+// every length on every border.
+std::string LongText() {
+  std::string text;
+  for (int i = 0; i < 12; ++i) {
+    text +=
+        std::string(static_cast<size_t>(i * 7 % 12), 'a') + "\\n\\u00e9\\\\\\\"é€😀\\ud83d\\ude00";
+    if (i % 6 == 5) text += std::string(300, 'b') + "世界" + std::string(300, 'c');
+  }
+  return text;
+}
+
+class BodyScannerKernelsTest : public testing::TestWithParam<const StringKernels*> {};
+
+TEST_P(BodyScannerKernelsTest, SayTheSameOfLongTextHoweverSplit) {
+  const std::string body = "{\"a\":\"" + LongText() + "\",\"b\":\"" + LongText() + "\"}";
+  for (const StringForm form : {StringForm::kDecoded, StringForm::kRaw}) {
+    const Scan bytes = ScanInPieces(body, EveryByte(body), form, PortableStringKernels());
+    ASSERT_TRUE(bytes.status.ok()) << bytes.status;
+    for (size_t cut = 0; cut <= body.size(); ++cut) {
+      ASSERT_EQ(ScanInPieces(body, {cut}, form, *GetParam()).events, bytes.events) << cut;
+    }
+  }
+}
+
+// The same error, at the same byte, after the same events.
+TEST_P(BodyScannerKernelsTest, SayTheSameOfAnErrorAnywhereInLongText) {
+  const std::string good = "{\"a\":\"" + LongText() + "\"}";
+  for (size_t at = 6; at < good.size() - 2; ++at) {
+    for (const char wrong : {'\x01', '\xff', '\x80', '\xe4', '\\', '"', 'd'}) {
+      std::string body = good;
+      body[at] = wrong;
+      const Scan bytes = ScanInPieces(body, EveryByte(body), {}, PortableStringKernels());
+      const Scan whole = ScanInPieces(body, {}, {}, *GetParam());
+      ASSERT_EQ(whole.status, bytes.status) << at;
+      ASSERT_EQ(whole.events, bytes.events) << at;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Machine, BodyScannerKernelsTest,
+                         testing::ValuesIn(AvailableStringKernels()),
+                         [](const auto& test) { return std::string(test.param->name); });
+
 // Counts, and keeps nothing.
 class CountingSink : public EventTrace {
  public:
@@ -254,6 +298,16 @@ TEST(BodyScannerTest, PassesPlainTextWithoutCopies) {
   EXPECT_EQ(sink.data, body.data() + 6);
   EXPECT_EQ(sink.bytes, size_t{50} << 20);
   EXPECT_EQ(scanner.offset(), body.size());
+}
+
+TEST(BodyScannerTest, GathersEscapesIntoLargePieces) {
+  const std::string body = "{\"a\":\"" + Repeat("word\\n\\u4e16", 1 << 16) + "\"}";
+  CountingSink sink;
+  BodyScanner scanner(sink);
+  ASSERT_TRUE(scanner.Feed(body).ok());
+  EXPECT_TRUE(scanner.Finish().ok());
+  EXPECT_EQ(sink.bytes, size_t{8} << 16);
+  EXPECT_LT(sink.count, sink.bytes / 3000);
 }
 
 // C76's worst form: quadratic work here would outlast the test's time limit.

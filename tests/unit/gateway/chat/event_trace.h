@@ -61,9 +61,10 @@ struct Scan {
 
 // Scans `body` cut at each of `cuts` (ascending).
 inline Scan ScanInPieces(std::string_view body, const std::vector<size_t>& cuts,
-                         StringForm form = StringForm::kDecoded) {
+                         StringForm form = StringForm::kDecoded,
+                         const StringKernels& kernels = BestStringKernels()) {
   EventTrace trace;
-  BodyScanner scanner(trace, {.string_form = form});
+  BodyScanner scanner(trace, {.string_form = form, .kernels = &kernels});
   size_t from = 0;
   absl::Status status;
   for (size_t i = 0; i <= cuts.size() && status.ok(); ++i) {

@@ -98,9 +98,10 @@ struct ScannerVerdict {
 };
 
 // `cuts` are ascending offsets into `body`.
-inline ScannerVerdict AskScanner(std::string_view body, const std::vector<size_t>& cuts) {
+inline ScannerVerdict AskScanner(std::string_view body, const std::vector<size_t>& cuts,
+                                 const StringKernels& kernels = BestStringKernels()) {
   ValueTrace trace;
-  BodyScanner scanner(trace);
+  BodyScanner scanner(trace, {.kernels = &kernels});
   absl::Status status;
   size_t from = 0;
   for (size_t i = 0; i <= cuts.size() && status.ok(); ++i) {
