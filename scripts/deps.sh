@@ -17,7 +17,7 @@ docker=(iptables bash-static)
 # Docker CE serves as well, and conflicts with Debian's package.
 command -v dockerd >/dev/null || docker+=(docker.io)
 tests=(
-  clang-14 debootstrap openssl python3-pytest python3-grpcio python3-protobuf python3-yaml
+  clang-14 libclang-rt-14-dev libbenchmark-dev debootstrap openssl python3-pytest python3-grpcio python3-protobuf python3-yaml
   # a real Slurm cluster behind a real sshd
   slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
   openssh-server openssh-client

@@ -1,0 +1,252 @@
+// What reading a request body costs, by what the body is made of: the scanner with a sink that
+// takes every decoded piece, in reads of 64 KiB as from a socket; and for orientation two parsers
+// that need the whole body in memory. docs/performance.md, "Body scanner", has the figures.
+
+#include <benchmark/benchmark.h>
+#include <simdjson.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "gateway/chat/body_scanner.h"
+#include "gateway/chat/routing_keys.h"
+
+namespace tao::chat {
+namespace {
+
+// Looks at every piece, as the request contract will, and keeps nothing.
+class ReadingSink : public base::BodySink {
+ public:
+  absl::Status OnObjectBegin() override { return Count(1); }
+  absl::Status OnObjectEnd() override { return Count(1); }
+  absl::Status OnArrayBegin() override { return Count(1); }
+  absl::Status OnArrayEnd() override { return Count(1); }
+  absl::Status OnKey(std::string_view key) override { return Count(key.size()); }
+  absl::Status OnStringPiece(std::string_view piece, bool last) override {
+    return Count(piece.size());
+  }
+  absl::Status OnNumber(std::string_view text) override { return Count(text.size()); }
+  absl::Status OnBool(bool value) override { return Count(1); }
+  absl::Status OnNull() override { return Count(1); }
+  size_t bytes = 0;
+  size_t events = 0;
+
+ private:
+  absl::Status Count(size_t size) {
+    bytes += size;
+    ++events;
+    return absl::OkStatus();
+  }
+};
+
+// The bodies; each a chat completion whose `content` is what its name says. Fixed seeds.
+
+std::string Chat(std::string_view content) {
+  return R"({"messages":[{"role":"user","content":")" + std::string(content) +
+         R"("}],"temperature":0.7,"max_tokens":256,"stream":true,"model":"cosmos-rl"})";
+}
+
+// A video of 50 MB as the SDKs send it.
+const std::string& Base64() {
+  static const std::string body = [] {
+    std::mt19937 random(1);
+    std::string text = "data:video/mp4;base64,";
+    text.reserve(50'000'000);
+    while (text.size() < 50'000'000) {
+      text += "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[random() & 63];
+    }
+    return R"({"messages":[{"role":"user","content":[{"type":"video_url","video_url":{"url":")" +
+           text + R"("}}]}],"model":"cosmos-rl"})";
+  }();
+  return body;
+}
+
+// Program text and JSON inside a string: an escape every 4 to 20 bytes, at places nobody can
+// predict.
+const std::string& EscapedCode() {
+  static const std::string body = [] {
+    std::mt19937 random(2);
+    std::string text;
+    while (text.size() < 4'000'000) {
+      for (unsigned i = 2 + random() % 17; i > 0; --i) {
+        text += static_cast<char>('a' + random() % 26);
+      }
+      static constexpr const char* kEscapes[] = {"\\n", "\\\"", "\\\"", "\\t", "\\\\", "\\/"};
+      text += kEscapes[random() % 6];
+    }
+    return Chat(text);
+  }();
+  return body;
+}
+
+// Python's json.dumps of Chinese text: nothing but \uXXXX.
+const std::string& EscapedUnicode() {
+  static const std::string body = [] {
+    std::mt19937 random(3);
+    std::string text;
+    char escape[8];
+    while (text.size() < 4'000'000) {
+      std::snprintf(escape, sizeof(escape), "\\u%04x",
+                    static_cast<unsigned>(0x4e00 + random() % 0x51a0));
+      text += escape;
+    }
+    return Chat(text);
+  }();
+  return body;
+}
+
+// The worst there is for two-byte escapes: one after the other.
+const std::string& EscapedLineBreaks() {
+  static const std::string body = [] {
+    std::string text;
+    while (text.size() < 4'000'000) text += "\\n\\\"";
+    return Chat(text);
+  }();
+  return body;
+}
+
+const std::string& Chinese() {
+  static const std::string body = [] {
+    std::mt19937 random(4);
+    std::string text;
+    while (text.size() < 4'000'000) {
+      const unsigned code = 0x4e00 + random() % 0x51a0;
+      text += static_cast<char>(0xe0 | code >> 12);
+      text += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+      text += static_cast<char>(0x80 | (code & 0x3f));
+      if (random() % 60 == 0) text += "\\n";
+    }
+    return Chat(text);
+  }();
+  return body;
+}
+
+// The usual request: 2 KB of prose, a line break a line.
+const std::string& SmallChat() {
+  static const std::string body = [] {
+    std::mt19937 random(5);
+    std::string text;
+    while (text.size() < 1'800) {
+      for (unsigned i = 1 + random() % 9; i > 0; --i) {
+        text += static_cast<char>('a' + random() % 26);
+      }
+      text += random() % 12 == 0 ? "\\n" : " ";
+    }
+    return R"({"messages":[{"role":"system","content":"You are a helpful assistant."},)"
+           R"({"role":"user","content":")" +
+           text +
+           R"("}],"temperature":0.7,"top_p":0.95,"max_tokens":256,"stream":true,"model":"cosmos-rl"})";
+  }();
+  return body;
+}
+
+// Tool definitions and embeddings: names, numbers and brackets, indented as Python does it.
+const std::string& Structure() {
+  static const std::string body = [] {
+    std::mt19937 random(6);
+    nlohmann::json items = nlohmann::json::array();
+    for (int i = 0; i < 8000; ++i) {
+      items.push_back({{"index", i},
+                       {"name", "item-" + std::to_string(random() % 1000)},
+                       {"score", static_cast<double>(random()) / 4294967296.0},
+                       {"enabled", i % 3 == 0},
+                       {"parent", nullptr},
+                       {"box", {random() % 1920, random() % 1080, 64, 48}}});
+    }
+    return nlohmann::json{{"model", "cosmos-rl"}, {"messages", items}}.dump(2);
+  }();
+  return body;
+}
+
+void Scan(benchmark::State& state, const std::string& body, size_t step) {
+  size_t events = 0;
+  for (auto _ : state) {
+    ReadingSink sink;
+    BodyScanner scanner(sink);
+    for (size_t at = 0; at < body.size(); at += step) {
+      if (!scanner.Feed(std::string_view(body).substr(at, step)).ok()) state.SkipWithError("bad");
+    }
+    if (!scanner.Finish().ok()) state.SkipWithError("bad");
+    benchmark::DoNotOptimize(sink.bytes);
+    events = sink.events;
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body.size()));
+  state.counters["events"] = static_cast<double>(events);
+}
+
+void Scanner(benchmark::State& state, const std::string& (*body)()) {
+  Scan(state, body(), 64 * 1024);
+}
+
+void ScannerByteByByte(benchmark::State& state, const std::string& (*body)()) {
+  Scan(state, body(), 1);
+}
+
+// What a request costs besides: the routing keys instead of an idle sink.
+void ScannerRoutingKeys(benchmark::State& state, const std::string& (*body)()) {
+  for (auto _ : state) {
+    RoutingKeys keys;
+    BodyScanner scanner(keys);
+    if (!scanner.Feed(body()).ok() || !scanner.Finish().ok()) state.SkipWithError("bad");
+    benchmark::DoNotOptimize(keys.model().has_value());
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body().size()));
+}
+
+// simdjson's on-demand parser: the index of the whole body, then one member of it, its strings
+// neither decoded nor checked.
+void SimdjsonOndemand(benchmark::State& state, const std::string& (*body)()) {
+  const simdjson::padded_string padded(body());
+  simdjson::ondemand::parser parser;
+  for (auto _ : state) {
+    auto document = parser.iterate(padded);
+    std::string_view model;
+    if (document["model"].get_string().get(model) != simdjson::SUCCESS) state.SkipWithError("bad");
+    benchmark::DoNotOptimize(model);
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body().size()));
+}
+
+// simdjson's DOM: every string decoded, as the scanner does.
+void SimdjsonDom(benchmark::State& state, const std::string& (*body)()) {
+  const simdjson::padded_string padded(body());
+  simdjson::dom::parser parser;
+  for (auto _ : state) {
+    simdjson::dom::element document;
+    if (parser.parse(padded).get(document) != simdjson::SUCCESS) state.SkipWithError("bad");
+    benchmark::DoNotOptimize(document);
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body().size()));
+}
+
+void NlohmannAccept(benchmark::State& state, const std::string& (*body)()) {
+  for (auto _ : state) {
+    if (!nlohmann::json::accept(body())) state.SkipWithError("bad");
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body().size()));
+}
+
+#define TAO_BENCH_BODY(function, body) BENCHMARK_CAPTURE(function, body, body)
+#define TAO_BENCH_EVERY_BODY(function)         \
+  TAO_BENCH_BODY(function, Base64);            \
+  TAO_BENCH_BODY(function, EscapedCode);       \
+  TAO_BENCH_BODY(function, EscapedUnicode);    \
+  TAO_BENCH_BODY(function, EscapedLineBreaks); \
+  TAO_BENCH_BODY(function, Chinese);           \
+  TAO_BENCH_BODY(function, SmallChat);         \
+  TAO_BENCH_BODY(function, Structure)
+
+TAO_BENCH_EVERY_BODY(Scanner);
+TAO_BENCH_BODY(ScannerRoutingKeys, SmallChat);
+TAO_BENCH_BODY(ScannerByteByByte, SmallChat);
+TAO_BENCH_BODY(ScannerByteByByte, EscapedCode);
+TAO_BENCH_BODY(ScannerByteByByte, Chinese);
+TAO_BENCH_BODY(ScannerByteByByte, Base64);
+TAO_BENCH_EVERY_BODY(SimdjsonOndemand);
+TAO_BENCH_EVERY_BODY(SimdjsonDom);
+TAO_BENCH_EVERY_BODY(NlohmannAccept);
+
+}  // namespace
+}  // namespace tao::chat
