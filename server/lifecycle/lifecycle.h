@@ -94,7 +94,7 @@ class Lifecycle : public readiness::ProbeListener, public registry::ForeignEntry
   // Removes containers and processes of ours that no live record knows; repeated for a while, since
   // a helper program of a daemon that died may still finish.
   // `unknown`: jobs that were found and left alone, because their record is broken; told once.
-  void SweepLeftovers(std::set<std::string>& unknown);
+  void SweepLeftovers(std::set<std::string>& unknown, const base::CancelToken& cancel);
 
   Parts& parts_;
   OperationQueue operations_;

@@ -23,8 +23,13 @@ constexpr std::string_view kSweep = "(leftovers)";
 // Journals nothing: what is removed has no record.
 class SilentSession : public platforms::StopSession {
  public:
+  explicit SilentSession(const base::CancelToken& cancel) : cancel_(cancel) {}
   absl::Status BeginStep(registry::Step) override { return absl::OkStatus(); }
   absl::Status EndStep(registry::Step) override { return absl::OkStatus(); }
+  const base::CancelToken& cancel() const override { return cancel_; }
+
+ private:
+  const base::CancelToken& cancel_;
 };
 
 // Whether a job that was found on a platform belongs to nobody. FAILED ones that are kept on
@@ -74,14 +79,14 @@ void Lifecycle::Recover() {
     const absl::Duration end = parts_.clock->Monotonic() + parts_.config.leftovers_limit;
     std::set<std::string> unknown;
     do {
-      SweepLeftovers(unknown);
+      SweepLeftovers(unknown, cancel);
       pollfd wait{.fd = cancel.fd(), .events = POLLIN, .revents = 0};
       poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(parts_.config.leftovers_interval)));
     } while (!cancel.cancelled() && parts_.clock->Monotonic() < end);
   });
 }
 
-void Lifecycle::SweepLeftovers(std::set<std::string>& unknown) {
+void Lifecycle::SweepLeftovers(std::set<std::string>& unknown, const base::CancelToken& cancel) {
   for (const auto& [name, platform] : parts_.platforms) {
     const auto found = platform->FindOurs();
     if (!found.ok()) {
@@ -105,7 +110,7 @@ void Lifecycle::SweepLeftovers(std::set<std::string>& unknown) {
       base::Log(base::LogLevel::kWarning, "lifecycle",
                 "removing a job of ours that no service knows",
                 {{"job_id", job.job_id}, {"platform", name}});
-      SilentSession session;
+      SilentSession session(cancel);
       platforms::PlatformJob leftover;
       leftover.job_id = job.job_id;
       absl::Status removed = platform->Stop(leftover, platforms::StopOptions{}, session);

@@ -84,6 +84,7 @@ absl::Status EndJob(Parts& parts, const ServiceRecord& record, JournalSession& s
   while (true) {
     const absl::Status stopped = platform->Stop(JobOf(record), platforms::StopOptions{}, session);
     if (stopped.ok()) return stopped;
+    if (cancel.cancelled()) break;
     base::Log(base::LogLevel::kWarning, "lifecycle", "stop did not succeed yet, trying again",
               {{"job_id", record.job_id}, {"error", stopped.ToString()}});
     static_cast<void>(parts.registry->Update(
@@ -93,10 +94,9 @@ absl::Status EndJob(Parts& parts, const ServiceRecord& record, JournalSession& s
           return true;
         },
         registry::Registry::Durability::kMemory));
-    if (base::CancelledWithin(cancel, parts.config.stop_retry)) {
-      return absl::CancelledError("shutdown: the next daemon goes on with it");
-    }
+    if (base::CancelledWithin(cancel, parts.config.stop_retry)) break;
   }
+  return absl::CancelledError("cancelled: the Stop or the daemon that follows goes on with it");
 }
 
 absl::Status Unpublish(Parts& parts, const std::string& job_id, JournalSession& session) {

@@ -134,6 +134,8 @@ class StopSession {
   virtual ~StopSession() = default;
   virtual absl::Status BeginStep(registry::Step step) = 0;
   virtual absl::Status EndStep(registry::Step step) = 0;
+  // Fires at the daemon's end: Stop returns Cancelled soon, and the next daemon goes on with it.
+  virtual const base::CancelToken& cancel() const = 0;
 };
 
 struct StopOptions {
