@@ -203,12 +203,12 @@ CheckItem StorageItem(const SlurmSections& sections, const std::string& output_d
 }  // namespace
 
 CheckItem SlurmPlatform::ForwardingItem(const SlurmLogin& login, absl::Duration timeout) const {
-  const io::SshTarget target = TargetOf(login, host_.load());
+  const io::SshTarget target = cluster_.Target(login);
   io::SubprocessOptions options;
   // To a port where nothing listens: what counts is who refuses.
   options.argv = io::SshArgv(
       target, {"-o", "ControlMaster=no", "-o", "ControlPath=none", "-W", "127.0.0.1:1"});
-  options.unset_env = config_.secret_names;
+  options.unset_env = cluster_.config().secret_names;
   options.timeout = timeout;
   const absl::StatusOr<io::SubprocessResult> tried = io::RunSubprocess(options);
   if (!tried.ok()) return ItemOf("forwarding", tried.status(), "");
@@ -223,18 +223,18 @@ CheckItem SlurmPlatform::DryRunItem(const CheckRequest& request, const SlurmSett
   std::string input = "\n";  // no secret is needed for it
   if (request.plan != nullptr) {
     input += RenderScript(*request.plan, settings,
-                          {.daemon_id = config_.daemon_id,
+                          {.daemon_id = cluster_.config().daemon_id,
                            .node_port = NodePort(*request.plan, 0),
                            .secret_names = {}});
   } else {
     input += RenderProbeScript(settings, request.gpus);
   }
   const absl::StatusOr<io::SubprocessResult> tried =
-      Run({.command = RenderSubmit(settings, /*test_only=*/true),
-           .stdin_text = input,
-           .timeout = timeout,
-           .cancel = nullptr,
-           .on_line = {}});
+      cluster_.Run({.command = RenderSubmit(settings, /*test_only=*/true),
+                    .stdin_text = input,
+                    .timeout = timeout,
+                    .cancel = nullptr,
+                    .on_line = {}});
   if (!tried.ok()) return ItemOf("dry-run", tried.status(), "");
   if (tried->exit_code != 0) {
     return ItemOf("dry-run",
@@ -261,10 +261,11 @@ std::vector<CheckItem> SlurmPlatform::CheckCluster(const CheckRequest& request,
   }
 
   std::vector<CheckItem> items;
-  const absl::StatusOr<SlurmSections> asked = Ask(RenderCheck(settings, folders), left(), nullptr);
-  const auto login = ReadLogin(config_.environment);
+  const absl::StatusOr<SlurmSections> asked =
+      cluster_.Ask(RenderCheck(settings, folders), left(), nullptr);
+  const auto login = ReadLogin(cluster_.config().environment);
   if (!asked.ok()) return {ItemOf("login", asked.status(), "")};
-  items.push_back(Ok("login", io::ToString(TargetOf(*login, host_.load())) + " lets us in"));
+  items.push_back(Ok("login", io::ToString(cluster_.Target(*login)) + " lets us in"));
   const auto add = [&](std::string_view name, const auto& item_of) {
     const auto found = asked->find(name);
     items.push_back(found == asked->end()
@@ -304,8 +305,9 @@ std::vector<CheckItem> SlurmPlatform::CheckCluster(const CheckRequest& request,
 std::vector<CheckItem> SlurmPlatform::Check(const CheckRequest& request, absl::Duration deadline) {
   const absl::Time end = absl::Now() + deadline;
   std::vector<CheckItem> items;
-  const absl::StatusOr<SlurmLogin> login = ReadLogin(config_.environment);
-  const absl::StatusOr<SlurmSettings> settings = ReadSettings(request.options, config_.environment);
+  const absl::StatusOr<SlurmLogin> login = ReadLogin(cluster_.config().environment);
+  const absl::StatusOr<SlurmSettings> settings =
+      ReadSettings(request.options, cluster_.config().environment);
   items.push_back(ItemOf("environment", login.status(), "SLURM_USER and SLURM_HOSTNAME are set"));
   items.push_back(ItemOf("settings", settings.status(),
                          settings.ok() ? "partition " + settings->partition : ""));

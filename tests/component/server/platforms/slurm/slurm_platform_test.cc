@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <thread>
 
 #include "server/base/strings.h"
 #include "tests/component/server/registry/temporary_folder.h"
@@ -52,9 +53,14 @@ export PATH="$folder/bin:$PATH"
 cd "$folder" && exec /bin/sh -c "$*"
 )SCRIPT";
 
-// FOLDER/job: "ID|NAME|STATE|COMMENT"; FOLDER/squeue: what squeue says instead, and fails.
+// FOLDER/job: "ID|NAME|STATE|COMMENT"; FOLDER/squeue: what squeue says instead, and fails;
+// FOLDER/late: how many questions by name come before the job is there.
 constexpr char kSqueue[] = R"SCRIPT(#!/bin/bash
 if [ -s "$folder/squeue" ]; then cat "$folder/squeue" >&2; exit 1; fi
+if [ -s "$folder/late" ] && [[ "$*" == *%k* ]]; then
+  left=$(cat "$folder/late")
+  if [ "$left" -gt 0 ]; then echo $((left - 1)) > "$folder/late"; exit 0; fi
+fi
 case "$*" in
   *%k*) cat "$folder/job" 2>/dev/null; exit 0 ;;
   *--states=PENDING*) exit 0 ;;
@@ -169,7 +175,7 @@ class SlurmPlatformTest : public testing::Test {
     config.tunnels = &tunnels_;
     config.ssh_program = PathOf("ssh");
     config.poll = {.first = absl::Milliseconds(20), .longest = absl::Milliseconds(50)};
-    config.lost_answer_wait = absl::Milliseconds(200);
+    config.lost_answer_wait = absl::Seconds(1);
     config.log_wait = absl::Milliseconds(500);
     config.stop_wait = absl::Seconds(1);
     config.environment = [this](const std::string& name) -> std::optional<std::string> {
@@ -239,7 +245,7 @@ TEST_F(SlurmPlatformTest, LaunchesAndStops) {
 }
 
 TEST_F(SlurmPlatformTest, WhatADeadDaemonSubmittedIsFoundByItsName) {
-  session_.saved = {{"job_name", kName}};
+  session_.saved = {{"job_name", kName}, {"submitting", "1"}};
   JobIs("RUNNING");
   Write(std::string(kName) + "-7.log", "tao-inference: port 20005 is the service's\n");
   const auto job = platform_->Launch(plan_, session_);
@@ -248,8 +254,30 @@ TEST_F(SlurmPlatformTest, WhatADeadDaemonSubmittedIsFoundByItsName) {
   EXPECT_EQ(job->driver_state.at("node_port"), "20005");
 }
 
+// The dead daemon's ssh ended with it; its sbatch on the login host need not have.
+TEST_F(SlurmPlatformTest, WhatADeadDaemonSubmittedIsWaitedForBeforeItIsSubmittedAgain) {
+  session_.saved = {{"job_name", kName}, {"submitting", "1"}};
+  JobIs("RUNNING");
+  Write("late", "2");
+  Write(std::string(kName) + "-7.log", "tao-inference: port 20005 is the service's\n");
+  const auto job = platform_->Launch(plan_, session_);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(Submissions(), 0);
+  EXPECT_FALSE(job->driver_state.contains("submitting"));
+}
+
+TEST_F(SlurmPlatformTest, AStopWaitsForAJobWhoseSubmissionWasNotAnswered) {
+  JobIs("PENDING");
+  Write("late", "1");
+  const PlatformJob in_doubt = {.job_id = kJobId,
+                                .driver_state = {{"job_name", kName}, {"submitting", "1"}}};
+  ASSERT_TRUE(platform_->Stop(in_doubt, {}, session_).ok());
+  EXPECT_FALSE(Exists("job"));
+  EXPECT_TRUE(platform_->Stop(in_doubt, {}, session_).ok()) << "and not for ever";
+}
+
 TEST_F(SlurmPlatformTest, SeveralJobsOfOneNameAreAnErrorAndCancelled) {
-  session_.saved = {{"job_name", kName}};
+  session_.saved = {{"job_name", kName}, {"submitting", "1"}};
   Write("job", std::string("7|") + kName + "|RUNNING|x\n8|" + kName + "|PENDING|x\n");
   const absl::Status status = platform_->Launch(plan_, session_).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
@@ -275,19 +303,52 @@ TEST_F(SlurmPlatformTest, ARefusalIsNotRepeated) {
   EXPECT_EQ(Submissions(), 1);
 }
 
+// What sbatch does, and the reason that is told when somebody stops the start.
+struct CancelCase {
+  const char* name;
+  const char* state;  // of the job; empty: sbatch answers nothing, and there is none
+  const char* log;
+  const char* squeue;  // what it says once the job is submitted
+  const char* told;
+};
+
+class SlurmCancelTest : public SlurmPlatformTest, public testing::WithParamInterface<CancelCase> {};
+
 // Also a shutdown: the job keeps its place, and a Stop finds it.
-TEST_F(SlurmPlatformTest, ACancelledStartLeavesTheJobToWhoCancelledIt) {
-  Write("sbatch", std::string("echo '7|") + kName + "|PENDING|tao-daemon=" + kDaemonId +
-                      "' > \"$folder/job\"; echo 7; exit 0\n");
-  session_.cancel_at = "None";
+TEST_P(SlurmCancelTest, ACancelledStartLeavesTheJobToWhoCancelledIt) {
+  const CancelCase& row = GetParam();
+  std::string sbatch;
+  if (*row.state != '\0') {
+    sbatch = std::string("echo '7|") + kName + "|" + row.state + "|tao-daemon=" + kDaemonId +
+             "' > \"$folder/job\"\n";
+  }
+  sbatch += std::string("printf '%s' '") + row.log + "' > \"$folder/" + kName + "-7.log\"\n" +
+            "printf '%s' '" + row.squeue + "' > \"$folder/squeue\"\n" +
+            (*row.state != '\0' ? "echo 7\n" : "") + "exit 0\n";
+  Write("sbatch", sbatch);
+  session_.cancel_at = row.told;
   const absl::Status status = platform_->Launch(plan_, session_).status();
   EXPECT_TRUE(absl::IsCancelled(status)) << status;
-  EXPECT_TRUE(Exists("job"));
-  EXPECT_EQ(session_.saved.at("slurm_id"), "7");
+  EXPECT_EQ(Exists("job"), *row.state != '\0');
+  Write("squeue", "");
   Session stop;
   EXPECT_TRUE(platform_->Stop({.job_id = kJobId, .driver_state = session_.saved}, {}, stop).ok());
   EXPECT_FALSE(Exists("job"));
+  EXPECT_TRUE(absl::IsNotFound(tunnels_.StateOf(kJobId)));
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    Phases, SlurmCancelTest,
+    testing::ValuesIn<CancelCase>({
+        {"Submitting", "", "", "", "submitting"},
+        {"Queue", "PENDING", "", "", "None"},
+        {"Beginning", "RUNNING", "", "", "beginning"},
+        {"FetchingImage", "RUNNING", "tao-inference: port 20001 of node node7 is free\n", "",
+         "fetching_image"},
+        {"Unreachable", "RUNNING", "", "slurm_load_jobs error: Unable to contact slurm controller",
+         "cluster_unreachable"},
+    }),
+    [](const auto& row) { return std::string(row.param.name); });
 
 TEST_F(SlurmPlatformTest, AJobThatEndsBeforeItServesIsExplained) {
   Write("sbatch", std::string("echo '7|") + kName +
@@ -341,11 +402,39 @@ TEST_F(SlurmPlatformTest, AStopThatIsRefusedIsAnErrorAndOneThatLastsIsAskedAgain
   JobIs("RUNNING");
   Write("scancel", "scancel: error: Kill job error on job id 7: Access/permission denied");
   EXPECT_TRUE(absl::IsFailedPrecondition(platform_->Stop(Job(), {}, session_)));
-  Write("scancel", "scancel: error: Kill job error on job id 7: Job/step already completing");
   Write("scancel",
         "scancel: error: Kill job error on job id 7: Job/step already completing or completed");
   JobIs("COMPLETING");
   EXPECT_TRUE(absl::IsUnavailable(platform_->Stop(Job(), {}, session_)));
+}
+
+TEST_F(SlurmPlatformTest, AStopThatLastsEndsWithTheDaemon) {
+  JobIs("COMPLETING");
+  Write("scancel",
+        "scancel: error: Kill job error on job id 7: Job/step already completing or completed");
+  const std::jthread shutdown([this] {
+    while (!Exists("scancel_calls")) std::this_thread::yield();
+    session_.token.Cancel();
+  });
+  EXPECT_TRUE(absl::IsCancelled(platform_->Stop(Job(), {}, session_)));
+}
+
+TEST_F(SlurmPlatformTest, AnotherToolsJobIsStoppedByTheIdOfItsEntry) {
+  const auto entry = [](const std::string& id) {
+    return PlatformJob{.job_id = kJobId,
+                       .driver_state = {{"foreign", "1"}, {"platform_job_id", id}}};
+  };
+  EXPECT_TRUE(platform_->CheckForeign(entry("7")).ok());
+  EXPECT_TRUE(platform_->CheckForeign(entry("7;east")).ok());
+  for (const char* id : {"", "train-1", "7; rm -r /", "-1"}) {
+    const absl::Status lacking = platform_->CheckForeign(entry(id));
+    EXPECT_TRUE(absl::IsFailedPrecondition(lacking)) << id;
+    EXPECT_THAT(Message(lacking), HasSubstr("platform_job_id"));
+  }
+  Write("job", "7|train|RUNNING|\n");
+  ASSERT_TRUE(platform_->Stop(entry("7"), {}, session_).ok());
+  EXPECT_EQ(Read("scancel_calls"), "7\n");
+  EXPECT_TRUE(platform_->Stop(entry("7"), {}, session_).ok()) << "gone already";
 }
 
 TEST_F(SlurmPlatformTest, TheNextHostIsAskedAndKept) {
