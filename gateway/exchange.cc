@@ -140,6 +140,7 @@ Task<absl::Status> Exchange::SendRequest() {
   const BodyPiece beginning{beginning_, body_.done()};
   const transport::Gather text = coder_.Encode(beginning, head);
 
+  LimitTime();
   bool try_again = true;
   while (try_again) {
     absl::Status connected = co_await Connect();
@@ -160,11 +161,32 @@ Task<absl::Status> Exchange::SendRequest() {
   co_return absl::OkStatus();
 }
 
+void Exchange::LimitTime() {
+  timeouts_ =
+      base::Narrowed(base::Overridden(worker_.config().upstream.timeouts, service()->timeouts),
+                     request_.wishes.timeouts);
+  if (timeouts_.total == absl::InfiniteDuration()) return;
+  total_deadline_.emplace(worker_.wheel(), [this] {
+    Cancel(base::TokenError(
+        ErrorToken::kUpstreamTimeout,
+        absl::StrFormat("service %s: its answer was not whole within %s, the limit of an exchange; "
+                        "ask for less, or have the limit raised (total_s of its arch in "
+                        "request.yaml, --total-timeout-seconds)",
+                        service()->job_id, absl::FormatDuration(timeouts_.total))));
+  });
+  total_deadline_->Arm(transport::DeadlineWheel::After(timeouts_.total));
+}
+
 Task<absl::Status> Exchange::Connect() {
   if (!cancelled_.ok()) co_return cancelled_;
   upstream_ = worker_.pool().Take(*service());
-  if (upstream_ != nullptr) co_return absl::OkStatus();
-  upstream_ = std::make_unique<upstream::UpstreamConnection>(worker_.upstream_parts(), *service());
+  const bool pooled = upstream_ != nullptr;
+  if (!pooled) {
+    upstream_ =
+        std::make_unique<upstream::UpstreamConnection>(worker_.upstream_parts(), *service());
+  }
+  upstream_->SetTimeouts(timeouts_);
+  if (pooled) co_return absl::OkStatus();
   co_return co_await upstream_->Connect();
 }
 

@@ -18,6 +18,8 @@
 #include "gateway/exchange_counts.h"
 #include "gateway/request_body.h"
 #include "gateway/request_routing.h"
+#include "gateway/request_wishes.h"
+#include "gateway/transport/deadline_wheel.h"
 #include "gateway/transport/signal.h"
 #include "gateway/upstream/body_coder.h"
 #include "gateway/upstream/request_head.h"
@@ -32,7 +34,8 @@ struct ExchangeRequest {
   upstream::ForwardedRequest forward;  // what the backend is sent
   std::optional<uint64_t> body_length;
   bool waits_for_continue = false;  // Expect: 100-continue
-  bool may_translate = false;       // JSON-to-SSE, if the client asks for a stream
+  RequestWishes wishes;
+  bool may_translate = false;  // JSON-to-SSE, if the client asks for a stream
 };
 
 class Exchange {
@@ -62,6 +65,7 @@ class Exchange {
   transport::Task<absl::Status> HoldBody();
   absl::Status CheckService() const;
   transport::Task<absl::Status> SendRequest();
+  void LimitTime();
   transport::Task<absl::Status> Connect();
   transport::Task<void> Upload();
   transport::Task<void> EndUpload();
@@ -80,6 +84,8 @@ class Exchange {
   std::string held_;            // the beginning of the body, where it came in several pieces
   std::string_view beginning_;  // the same, or the client's only piece
 
+  base::ExchangeTimeouts timeouts_;
+  std::optional<transport::Deadline> total_deadline_;  // only where there is such a limit
   std::unique_ptr<upstream::UpstreamConnection> upstream_;
   upstream::BodyCoder coder_{false};
   bool uploading_ = false;  // Upload runs beside Run

@@ -110,6 +110,7 @@ Task<void> Session::ServeChat() {
     exchange_request.body_length = downstream_.framing().length;
   }
   exchange_request.waits_for_continue = request_.expects_continue;
+  exchange_request.wishes = ReadWishes(head.fields);
   exchange_request.may_translate = true;
 
   AccessLog log(request_id_, "POST", head.path);

@@ -227,6 +227,12 @@ absl::Status Server::StartFaces() {
   config.max_held_body_bytes = config_.max_held_body_bytes;
   config.drain_notice = absl::Seconds(config_.drain_notice_seconds);
   config.upstream.ca_file = config_.upstream_ca_file;
+  config.upstream.timeouts.connect = absl::Seconds(config_.connect_timeout_seconds);
+  config.upstream.timeouts.first_byte = absl::Seconds(config_.first_byte_timeout_seconds);
+  config.upstream.timeouts.between_bytes = absl::Seconds(config_.between_bytes_timeout_seconds);
+  if (config_.total_timeout_seconds > 0) {
+    config.upstream.timeouts.total = absl::Seconds(config_.total_timeout_seconds);
+  }
   ASSIGN_OR_RETURN(gateway_, gateway::Gateway::Start(config, prober_.get()));
   cutter_ = std::make_unique<Cutter>(*gateway_);
   parts_.exchanges = gateway_.get();

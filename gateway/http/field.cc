@@ -48,6 +48,8 @@ constexpr KnownName kKnownNames[] = {
     {"Accept", FieldId::kAccept},
     {"Accept-Encoding", FieldId::kAcceptEncoding},
     {"User-Agent", FieldId::kUserAgent},
+    {"X-Stainless-Timeout", FieldId::kXStainlessTimeout},
+    {"X-Stainless-Read-Timeout", FieldId::kXStainlessReadTimeout},
     {"Traceparent", FieldId::kTraceparent},
     {"Tracestate", FieldId::kTracestate},
     {"Allow", FieldId::kAllow},

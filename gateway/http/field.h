@@ -55,6 +55,8 @@ enum class FieldId : uint8_t {
   kAccept,
   kAcceptEncoding,
   kUserAgent,
+  kXStainlessTimeout,      // of OpenAI's Node library, in seconds
+  kXStainlessReadTimeout,  // of OpenAI's Python library, in seconds
   kTraceparent,
   kTracestate,
   kAllow,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "gateway/upstream/name_resolver.h"
+#include "server/base/exchange_timeouts.h"
 
 namespace tao::upstream {
 
@@ -19,14 +20,8 @@ struct UpstreamConfig {
   absl::Duration name_time_to_live = absl::Seconds(30);
   // How names are looked up; tests have another way.
   Lookup lookup = LookUpBySystem;
-  // Until the connection stands, name lookup and TLS handshake included.
-  absl::Duration connect_timeout = absl::Seconds(5);
-  // From the last byte of the request to the complete head of the answer. A container that does
-  // not stream says nothing until the whole answer is there: a video takes many minutes.
-  absl::Duration first_byte_timeout = absl::Minutes(30);
-  // Between two reads of an answer that has begun, and the longest wait of a write that the backend
-  // does not take.
-  absl::Duration between_bytes_timeout = absl::Minutes(5);
+  // Where neither the arch nor the client says otherwise.
+  base::ExchangeTimeouts timeouts;
   // How long an unused connection is kept. Must be less than the backends' own limit (uvicorn: 5
   // s), or requests are lost in connections that they close at that moment.
   absl::Duration idle_timeout = absl::Seconds(3);

@@ -43,13 +43,14 @@ UpstreamConnection::UpstreamConnection(const UpstreamParts& parts, const routing
       port_(service.backend.port),
       tls_origin_(OriginOf(service.backend)),
       tls_name_(tls_origin_.empty() ? "" : routing::TlsNameOf(service.backend)),
+      timeouts_(parts.config.timeouts),
       connect_deadline_(parts.wheel, [this] {
         connect_timed_out_ = true;
         Break();
       }) {}
 
 Task<absl::Status> UpstreamConnection::Connect() {
-  const absl::Duration until = DeadlineWheel::After(parts_.config.connect_timeout);
+  const absl::Duration until = DeadlineWheel::After(timeouts_.connect);
   connect_deadline_.Arm(until);
   std::vector<Tcp::endpoint> endpoints;
   absl::Status found = co_await FindAddresses(&endpoints);
@@ -90,7 +91,7 @@ Task<absl::Status> UpstreamConnection::FindAddresses(std::vector<Tcp::endpoint>*
   if (aborted_) co_return ConnectError("given up");
   if (found == nullptr) {
     co_return ConnectError(absl::StrFormat("its name was not looked up within %s",
-                                           absl::FormatDuration(parts_.config.connect_timeout)));
+                                           absl::FormatDuration(timeouts_.connect)));
   }
   if (found->addresses.empty()) co_return ConnectError("its name has no address: " + found->error);
   for (const net::ip::address& each : found->addresses) endpoints->emplace_back(each, port);
@@ -101,8 +102,7 @@ Task<UpstreamConnection::Failure> UpstreamConnection::Try(Tcp::endpoint endpoint
   Failure failure;
   const error_code error = co_await ConnectTo(endpoint);
   if (connect_timed_out_) {
-    failure.why =
-        absl::StrFormat("no answer within %s", absl::FormatDuration(parts_.config.connect_timeout));
+    failure.why = absl::StrFormat("no answer within %s", absl::FormatDuration(timeouts_.connect));
   } else if (error) {
     failure.why = error.message();
   } else {
@@ -130,8 +130,8 @@ Task<UpstreamConnection::Failure> UpstreamConnection::StartTls() {
   if (failure.final) {
     failure.why = refusal;
   } else if (connect_timed_out_) {
-    failure.why = absl::StrFormat("no TLS handshake within %s",
-                                  absl::FormatDuration(parts_.config.connect_timeout));
+    failure.why =
+        absl::StrFormat("no TLS handshake within %s", absl::FormatDuration(timeouts_.connect));
   } else {
     failure.why = "TLS handshake: " + result.code.message();
   }
@@ -153,9 +153,9 @@ Task<error_code> UpstreamConnection::ConnectTo(Tcp::endpoint endpoint) {
 
 Task<absl::Status> UpstreamConnection::Send(transport::Gather text, bool* accepted_nothing) {
   const IoResult result =
-      co_await connection_->Write(text, DeadlineWheel::After(parts_.config.between_bytes_timeout));
+      co_await connection_->Write(text, DeadlineWheel::After(timeouts_.between_bytes));
   if (accepted_nothing != nullptr) *accepted_nothing = !result.ok() && result.bytes == 0;
-  first_byte_deadline_ = DeadlineWheel::After(parts_.config.first_byte_timeout);
+  first_byte_deadline_ = DeadlineWheel::After(timeouts_.first_byte);
   if (!answered_) connection_->ExtendRead(first_byte_deadline_);
   if (result.ok()) co_return absl::OkStatus();
   co_return ReadError(result, "while the request was sent");
@@ -190,8 +190,8 @@ Task<absl::Status> UpstreamConnection::ReadHead() {
 Task<absl::Status> UpstreamConnection::ReadBody(transport::BodyPiece* piece) {
   absl::Status taken = TakeBody(piece);
   while (taken.ok() && piece->data.empty() && !piece->last) {
-    const IoResult result = co_await connection_->Read(
-        input_.Room(), DeadlineWheel::After(parts_.config.between_bytes_timeout));
+    const IoResult result =
+        co_await connection_->Read(input_.Room(), DeadlineWheel::After(timeouts_.between_bytes));
     if (result.error == IoError::kEof && body_.OnEof()) {
       piece->last = true;
       co_return absl::OkStatus();

@@ -38,8 +38,12 @@ struct UpstreamParts {
 
 class UpstreamConnection {
  public:
-  // `parts` outlive the connection. Of the service only names are kept.
+  // `parts` outlive the connection. Of the service only names are kept. The time-outs are the
+  // configuration's until SetTimeouts.
   UpstreamConnection(const UpstreamParts& parts, const routing::Service& service);
+
+  // Those of the exchange that uses the connection from now on.
+  void SetTimeouts(const base::ExchangeTimeouts& timeouts) { timeouts_ = timeouts; }
 
   // Opens the connection: the addresses of the host one after the other, each with its share of
   // what is left of the connect time-out.
@@ -100,6 +104,7 @@ class UpstreamConnection {
   const std::string host_;
   const int port_;
   const std::string tls_origin_, tls_name_;  // empty: plain
+  base::ExchangeTimeouts timeouts_;
 
   // While connecting.
   std::optional<transport::TcpSocket> socket_;

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "server/base/exchange_timeouts.h"
+
 namespace tao::catalog {
 
 // What a readiness answer means for who waits.
@@ -85,6 +87,7 @@ struct ArchConstraints {
   std::vector<std::string> mime_types;       // of data: URIs
   std::map<std::string, std::string> modes;  // "image" -> "image2world": what a kind of input does
   AnswerKind answer = AnswerKind::kByModel;
+  base::TimeoutOverrides timeouts;  // of exchanges with it, where the operator's do not fit
 };
 
 // An answer of POST /v1/chat/completions that is not a completion, in the order the container

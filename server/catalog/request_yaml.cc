@@ -188,6 +188,29 @@ ChatBody ReadChat(Section section, const Archs& archs) {
   return chat;
 }
 
+// A time-out in seconds: greater than 0, and short enough to be meant.
+std::optional<absl::Duration> ReadTimeout(Section& section, std::string_view key) {
+  constexpr double kMostSeconds = 7 * 24 * 3600;
+  const std::optional<double> seconds = section.Number(key, Need::kOptional);
+  if (!seconds.has_value()) return std::nullopt;
+  if (*seconds <= 0 || *seconds > kMostSeconds) {
+    section.Add(key, absl::StrFormat("must be more than 0 and at most %d seconds (a week)",
+                                     static_cast<int>(kMostSeconds)));
+    return std::nullopt;
+  }
+  return absl::Seconds(*seconds);
+}
+
+base::TimeoutOverrides ReadTimeouts(Section section) {
+  base::TimeoutOverrides timeouts;
+  timeouts.connect = ReadTimeout(section, "connect_s");
+  timeouts.first_byte = ReadTimeout(section, "first_byte_s");
+  timeouts.between_bytes = ReadTimeout(section, "between_bytes_s");
+  timeouts.total = ReadTimeout(section, "total_s");
+  section.Done();
+  return timeouts;
+}
+
 ArchConstraints ReadConstraints(Section row) {
   static const auto* const media = new Choices<MediaRule>{{"required", MediaRule::kRequired},
                                                           {"optional", MediaRule::kOptional},
@@ -209,6 +232,7 @@ ArchConstraints ReadConstraints(Section row) {
     constraints.modes[input] = modes.Text(input, Need::kRequired).text;
   }
   constraints.answer = row.Choice("answer", Need::kRequired, *answers).value_or(constraints.answer);
+  constraints.timeouts = ReadTimeouts(row.Map("timeouts", Need::kOptional));
   row.Done();
   return constraints;
 }

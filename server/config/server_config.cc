@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSeeHelp = "(tao-inference-server --help lists the flags)";
+constexpr int kWeek = 7 * 24 * 3600;  // seconds
 constexpr uint64_t kMostBytes = uint64_t{1} << 50;  // a sign that was typed by mistake is more
 
 std::string Environment(const char* name) {
@@ -78,6 +79,22 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--upstream-ca-file", config.upstream_ca_file,
                  "PEM file of CAs to trust, beside the system's, where services and platform APIs "
                  "are reached by https");
+  app.add_option("--connect-timeout-seconds", config.connect_timeout_seconds,
+                 "Until a connection to a container stands")
+      ->check(SecondsUpTo(3600))
+      ->capture_default_str();
+  app.add_option("--first-byte-timeout-seconds", config.first_byte_timeout_seconds,
+                 "From a request's last byte to the head of its answer")
+      ->check(SecondsUpTo(kWeek))
+      ->capture_default_str();
+  app.add_option("--between-bytes-timeout-seconds", config.between_bytes_timeout_seconds,
+                 "Longest silence within an answer")
+      ->check(SecondsUpTo(kWeek))
+      ->capture_default_str();
+  app.add_option("--total-timeout-seconds", config.total_timeout_seconds,
+                 "Of a whole exchange; 0: none")
+      ->check(SecondsUpTo(kWeek))
+      ->capture_default_str();
   app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
       ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();

@@ -21,6 +21,11 @@ struct ServerConfig {
   std::string
       upstream_ca_file;     // PEM; CAs of https services and platform APIs, beside the system's
   int gateway_workers = 0;  // 0: one for each hardware thread
+  // Of exchanges, where the arch has no row of its own (request.yaml); total 0: none.
+  double connect_timeout_seconds = 5;
+  double first_byte_timeout_seconds = 1800;
+  double between_bytes_timeout_seconds = 300;
+  double total_timeout_seconds = 0;
   uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
   uint64_t max_held_body_bytes = uint64_t{32} << 20;  // held in memory to find `model`
   int max_grpc_message_bytes = 256 << 20;             // received

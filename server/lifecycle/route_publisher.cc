@@ -8,6 +8,12 @@
 namespace tao::lifecycle {
 namespace {
 
+base::TimeoutOverrides TimeoutsOf(const Parts& parts, const std::string& network_arch) {
+  const auto& archs = parts.catalog->request().archs;
+  const auto row = archs.find(network_arch);
+  return row == archs.end() ? base::TimeoutOverrides() : row->second.timeouts;
+}
+
 routing::Service ToService(const Parts& parts, const registry::ServiceRecord& record) {
   return {.job_id = record.job_id,
           .network_arch = record.network_arch,
@@ -18,7 +24,8 @@ routing::Service ToService(const Parts& parts, const registry::ServiceRecord& re
           .message = record.message,
           .backend = BackendOf(parts, record),
           .started_at = record.started_at,
-          .host_url = record.host_url};
+          .host_url = record.host_url,
+          .timeouts = TimeoutsOf(parts, record.network_arch)};
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "server/base/exchange_timeouts.h"
 #include "server/base/secret.h"
 #include "server/routing/phase.h"
 
@@ -47,6 +48,7 @@ struct Service {
   Backend backend;      // port 0 while there is none
   absl::Time started_at = absl::InfinitePast();  // InfinitePast until the platform confirmed
   std::string host_url;
+  base::TimeoutOverrides timeouts;  // of its arch
 };
 
 // Immutable once built, so that any number of threads may read it.

@@ -166,7 +166,7 @@ TEST(Names, SilentAddressLeavesTimeForTheNext) {
   FakeNames names;
   names.Set("job.example", AddressesOf({"127.0.0.2", "127.0.0.1"}));
   GatewayConfig config = ConfigWith(names.AsLookup());
-  config.upstream.connect_timeout = absl::Milliseconds(400);
+  config.upstream.timeouts.connect = absl::Milliseconds(400);
   GatewayHarness harness({NamedServiceAt(upstream.port())}, config);
   EXPECT_EQ(harness.Ask(Post(Body(kArch))).status(), 200);
   ::close(first);
@@ -181,7 +181,7 @@ TEST(Names, SlowLookUpHoldsUpNobodyElse) {
     EXPECT_TRUE(host != "slow.example" || release.Wait());
     return AddressesOf({"127.0.0.1"});
   });
-  config.upstream.connect_timeout = absl::Milliseconds(200);
+  config.upstream.timeouts.connect = absl::Milliseconds(200);
   routing::Service other = NamedServiceAt(upstream.port());
   other.job_id = kOtherJob;
   GatewayHarness harness({NamedServiceAt(upstream.port(), "slow.example"), other}, config);

@@ -232,7 +232,7 @@ TEST(TlsTimeouts, HandshakeCountsAsConnecting) {
   FakeUpstream upstream([](FakeUpstream::Peer&) {});
   TlsFront front(upstream.port(), {.shakes_hands = false});
   GatewayConfig config = TlsConfig();
-  config.upstream.connect_timeout = absl::Milliseconds(100);
+  config.upstream.timeouts.connect = absl::Milliseconds(100);
   GatewayHarness harness({HttpsServiceAt(front.port())}, config);
   ExpectConnectError(harness.Ask(Post(Body(kArch))), "no TLS handshake within 100ms");
   EXPECT_TRUE(front.WaitFor([](const auto& counts) { return counts.cuts == 1; }));
@@ -245,7 +245,7 @@ TEST(TlsTimeouts, FirstByteIs504) {
   });
   TlsFront front(upstream.port());
   GatewayConfig config = TlsConfig();
-  config.upstream.first_byte_timeout = absl::Milliseconds(100);
+  config.upstream.timeouts.first_byte = absl::Milliseconds(100);
   GatewayHarness harness({HttpsServiceAt(front.port())}, config);
   EXPECT_EQ(harness.Ask(Post(Body(kArch))).Field("X-TAO-Error"), "upstream_timeout");
 }

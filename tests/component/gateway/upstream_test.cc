@@ -50,7 +50,7 @@ TEST(Connect, TimeOutIs502) {
   RawSocket first = RawSocket::Connect(ntohs(address.sin_port));
 
   GatewayConfig config = OneWorker();
-  config.upstream.connect_timeout = absl::Milliseconds(100);
+  config.upstream.timeouts.connect = absl::Milliseconds(100);
   GatewayHarness harness({ServiceAt(ntohs(address.sin_port))}, config);
   const RawMessage answer = harness.Ask(Post(Body(kArch)));
   ExpectConnectError(answer);
@@ -78,7 +78,7 @@ TEST(Timeouts, FirstByteIs504AndClosesTheUpstream) {
     if (peer.WaitForEnd()) closed.Set();
   });
   GatewayConfig config = OneWorker();
-  config.upstream.first_byte_timeout = absl::Milliseconds(100);
+  config.upstream.timeouts.first_byte = absl::Milliseconds(100);
   GatewayHarness harness({ServiceAt(upstream.port())}, config);
   const RawMessage answer = harness.Ask(Post(Body(kArch)));
   EXPECT_EQ(answer.status(), 504);
@@ -96,9 +96,58 @@ TEST(Timeouts, SilenceInTheMiddleCutsTheAnswer) {
     if (peer.WaitForEnd()) closed.Set();
   });
   GatewayConfig config = OneWorker();
-  config.upstream.between_bytes_timeout = absl::Milliseconds(100);
+  config.upstream.timeouts.between_bytes = absl::Milliseconds(100);
   GatewayHarness harness({ServiceAt(upstream.port())}, config);
   const RawMessage answer = harness.Ask(Post(Body(kArch)));
+  EXPECT_EQ(answer.status(), 200);
+  EXPECT_FALSE(answer.whole);
+  EXPECT_TRUE(closed.Wait());
+}
+
+// Answers nothing to any request.
+void NeverAnswers(FakeUpstream::Peer& peer) {
+  peer.ReadRequest();
+  peer.WaitForEnd();
+}
+
+TEST(Timeouts, AnArchHasItsOwn) {
+  FakeUpstream upstream(NeverAnswers);
+  routing::Service hasty = ServiceAt(upstream.port());
+  hasty.timeouts.first_byte = absl::Milliseconds(100);
+  GatewayHarness harness({hasty}, OneWorker());
+  EXPECT_EQ(harness.Ask(Post(Body(kArch))).Field("X-TAO-Error"), "upstream_timeout");
+}
+
+TEST(Timeouts, AClientShortensThemForItself) {
+  FakeUpstream upstream(NeverAnswers);
+  GatewayHarness harness({ServiceAt(upstream.port())}, OneWorker());
+  for (const std::string header : {"x-stainless-read-timeout: 0.1", "x-stainless-timeout: 0.1"}) {
+    const RawMessage answer = harness.Ask(Post(Body(kArch), header + "\r\n"));
+    EXPECT_EQ(answer.Field("X-TAO-Error"), "upstream_timeout") << header;
+  }
+}
+
+TEST(Timeouts, AClientCannotLengthenThem) {
+  FakeUpstream upstream(NeverAnswers);
+  GatewayConfig config = OneWorker();
+  config.upstream.timeouts.first_byte = absl::Milliseconds(100);
+  GatewayHarness harness({ServiceAt(upstream.port())}, config);
+  const RawMessage answer = harness.Ask(Post(Body(kArch), "x-stainless-read-timeout: 600\r\n"));
+  EXPECT_EQ(answer.Field("X-TAO-Error"), "upstream_timeout");
+}
+
+TEST(Timeouts, TotalEndsAnAnswerThatFlows) {
+  Event closed;
+  FakeUpstream upstream([&](FakeUpstream::Peer& peer) {
+    peer.ReadRequest();
+    peer.Write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+    while (peer.Write("data: {}\n\n")) std::this_thread::yield();
+    closed.Set();
+  });
+  GatewayConfig config = OneWorker();
+  config.upstream.timeouts.total = absl::Milliseconds(200);
+  GatewayHarness harness({ServiceAt(upstream.port())}, config);
+  const RawMessage answer = harness.Ask(Post(Body(kArch, ",\"stream\":true")));
   EXPECT_EQ(answer.status(), 200);
   EXPECT_FALSE(answer.whole);
   EXPECT_TRUE(closed.Wait());

@@ -189,6 +189,7 @@ TEST(CatalogTest, RequestYamlTellsReadinessConstraintsAndErrors) {
                                   "model_load_failed", "model_load_error"));
   EXPECT_EQ(schema.archs.at("cosmos-rl").media, MediaRule::kRequired);
   EXPECT_FALSE(schema.archs.at("cosmos-rl").data_uris);
+  EXPECT_EQ(schema.archs.at("cosmos-rl").timeouts, base::TimeoutOverrides());
   EXPECT_EQ(schema.archs.at("cosmos-predict2.5").answer, AnswerKind::kVideoDataUri);
   EXPECT_EQ(schema.archs.at("cosmos-predict2.5").modes.at("image"), "image2world");
   EXPECT_EQ(schema.errors.size(), 7u);
