@@ -99,7 +99,7 @@ std::vector<CheckItem> BrevPlatform::Check(const CheckRequest& request, absl::Du
 void BrevPlatform::CheckNewInstance(const CheckRequest& request, absl::Duration limit,
                                     std::vector<CheckItem>& items) const {
   const absl::Time end = absl::Now() + limit;
-  const absl::StatusOr<std::set<std::string>> flags = cli_.CreateFlags(limit);
+  const absl::StatusOr<std::set<std::string>> flags = cli_.CreateFlags(limit, nullptr);
   absl::Status possible = flags.status();
   std::string types = Option(request, "instance-type");
   if (flags.ok()) {
@@ -112,7 +112,7 @@ void BrevPlatform::CheckNewInstance(const CheckRequest& request, absl::Duration 
   }
   if (possible.ok() && types.empty()) {
     const absl::StatusOr<std::vector<BrevType>> offered =
-        cli_.Types(std::max(end - absl::Now(), absl::Milliseconds(1)));
+        cli_.Types(std::max(end - absl::Now(), absl::Milliseconds(1)), nullptr);
     const int gpus = request.gpus.mode == launch::GpuMode::kNone ? 0 : request.gpus.count;
     const absl::StatusOr<std::vector<std::string>> chosen =
         offered.ok() ? ChooseTypes(*offered, gpus, 1)
@@ -131,7 +131,7 @@ void BrevPlatform::CheckInstance(const std::string& name, const launch::GpuReque
   absl::Status reached = cli_.Refresh(left(), nullptr);
   std::string address;
   if (reached.ok()) {
-    const absl::StatusOr<std::optional<SshAlias>> alias = AliasOf(name, left());
+    const absl::StatusOr<std::optional<SshAlias>> alias = AliasOf(name, left(), nullptr);
     reached = alias.status();
     if (alias.ok() && !alias->has_value()) {
       reached = absl::UnavailableError(
@@ -151,7 +151,7 @@ void BrevPlatform::CheckInstance(const std::string& name, const launch::GpuReque
     return;
   }
   HostGpus host;
-  absl::StatusOr<std::vector<HostGpu>> there = shell.Gpus(left());
+  absl::StatusOr<std::vector<HostGpu>> there = shell.Gpus(left(), nullptr);
   absl::Status enough = there.status();
   if (there.ok()) {
     host.gpus = *std::move(there);

@@ -3,6 +3,8 @@
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
 
+#include <cstdlib>
+
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
@@ -23,6 +25,9 @@ absl::StatusOr<io::SubprocessResult> BrevCli::Run(std::vector<std::string> argum
   options.argv.insert(options.argv.begin(), program_);
   options.unset_env = secret_names_;  // it does not read BREV_API_TOKEN either
   options.env = {{"BREV_NO_ANALYTICS", "1"}};
+  // Without one it starts an agent, which nobody ends.
+  const char* const agent = std::getenv("SSH_AUTH_SOCK");
+  if (agent == nullptr || *agent == '\0') options.env["SSH_AUTH_SOCK"] = "/dev/null";
   options.umask = 077;  // it writes credentials with all that the umask leaves
   options.max_output_bytes = kMaxListBytes;
   options.timeout = limit;
@@ -61,16 +66,18 @@ absl::Status BrevCli::Refresh(absl::Duration limit, const base::CancelToken* can
   return BrevError("brev refresh failed, which writes ssh's configuration", WordsOf(result));
 }
 
-absl::StatusOr<std::vector<BrevType>> BrevCli::Types(absl::Duration limit) const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run({"search", "--json"}, limit, nullptr));
+absl::StatusOr<std::vector<BrevType>> BrevCli::Types(absl::Duration limit,
+                                                     const base::CancelToken* cancel) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run({"search", "--json"}, limit, cancel));
   if (result.exit_code != 0) {
     return BrevError("brev could not list its instance types", WordsOf(result));
   }
   return ParseTypes(result.out);
 }
 
-absl::StatusOr<std::set<std::string>> BrevCli::CreateFlags(absl::Duration limit) const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run({"create", "--help"}, limit, nullptr));
+absl::StatusOr<std::set<std::string>> BrevCli::CreateFlags(absl::Duration limit,
+                                                           const base::CancelToken* cancel) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run({"create", "--help"}, limit, cancel));
   if (result.exit_code != 0) return BrevError("brev create --help failed", WordsOf(result));
   return ParseFlags(WordsOf(result));
 }
@@ -78,7 +85,7 @@ absl::StatusOr<std::set<std::string>> BrevCli::CreateFlags(absl::Duration limit)
 absl::Status BrevCli::Create(const BrevCreate& create, absl::Duration limit,
                              const base::CancelToken* cancel) const {
   const absl::Time end = absl::Now() + limit;
-  ASSIGN_OR_RETURN(const std::set<std::string> flags, CreateFlags(limit));
+  ASSIGN_OR_RETURN(const std::set<std::string> flags, CreateFlags(limit, cancel));
   ASSIGN_OR_RETURN(std::vector<std::string> arguments, RenderCreate(create, flags));
   ASSIGN_OR_RETURN(const io::SubprocessResult result,
                    Run(std::move(arguments), end - absl::Now(), cancel));

@@ -30,8 +30,10 @@ class BrevCli {
                                                  const base::CancelToken* cancel) const;
   // Writes ~/.brev/ssh_config for what runs now.
   absl::Status Refresh(absl::Duration limit, const base::CancelToken* cancel) const;
-  absl::StatusOr<std::vector<BrevType>> Types(absl::Duration limit) const;
-  absl::StatusOr<std::set<std::string>> CreateFlags(absl::Duration limit) const;
+  absl::StatusOr<std::vector<BrevType>> Types(absl::Duration limit,
+                                              const base::CancelToken* cancel) const;
+  absl::StatusOr<std::set<std::string>> CreateFlags(absl::Duration limit,
+                                                    const base::CancelToken* cancel) const;
   absl::Status Create(const BrevCreate& create, absl::Duration limit,
                       const base::CancelToken* cancel) const;
   // Returns when brev has begun with it. None by that id is fine.

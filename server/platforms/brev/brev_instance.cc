@@ -62,10 +62,12 @@ absl::StatusOr<std::string> BrevInstanceShell::DockerVersion(absl::Duration time
   return InstanceDockerError(name(), "docker cannot be used", result.exit_code, result.err);
 }
 
-absl::StatusOr<std::vector<HostGpu>> BrevInstanceShell::Gpus(absl::Duration timeout) const {
+absl::StatusOr<std::vector<HostGpu>> BrevInstanceShell::Gpus(
+    absl::Duration timeout, const base::CancelToken* cancel) const {
   io::SshCommand command;
   command.command = "nvidia-smi --query-gpu=index,uuid,memory.used --format=csv,noheader,nounits";
   command.timeout = timeout;
+  command.cancel = cancel;
   ASSIGN_OR_RETURN(const io::SubprocessResult result, Run(command));
   if (result.exit_code == kNoProgram) return std::vector<HostGpu>();
   if (result.exit_code != 0) {
@@ -77,8 +79,9 @@ absl::StatusOr<std::vector<HostGpu>> BrevInstanceShell::Gpus(absl::Duration time
   return ParseNvidiaSmi(result.out);
 }
 
-absl::StatusOr<std::set<std::string>> BrevInstanceShell::TakenGpus(absl::Duration timeout) const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult result, Docker(RenderTakenGpus(), timeout, nullptr));
+absl::StatusOr<std::set<std::string>> BrevInstanceShell::TakenGpus(
+    absl::Duration timeout, const base::CancelToken* cancel) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Docker(RenderTakenGpus(), timeout, cancel));
   if (result.exit_code != 0) {
     return InstanceDockerError(name(), "docker could not list its containers", result.exit_code,
                                result.err);
@@ -86,10 +89,25 @@ absl::StatusOr<std::set<std::string>> BrevInstanceShell::TakenGpus(absl::Duratio
   return ParseTakenGpus(result.out);
 }
 
+absl::StatusOr<std::vector<ContainerFacts>> BrevInstanceShell::InspectOurs(
+    const std::string& daemon_id, absl::Duration timeout, const base::CancelToken* cancel) const {
+  io::SshCommand command;
+  command.command = InspectOursCommand(daemon_id);
+  command.timeout = timeout;
+  command.cancel = cancel;
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run(command));
+  // One that went between the two commands is not printed, and said to be missing.
+  if (result.exit_code != 0 && FailureOf(result.err) != DockerFailure::kNoContainer) {
+    return InstanceDockerError(name(), "docker could not be asked about its containers",
+                               result.exit_code, result.err);
+  }
+  return ParseContainers(result.out);
+}
+
 absl::StatusOr<std::optional<ContainerFacts>> BrevInstanceShell::Inspect(
-    const std::string& container) const {
+    const std::string& container, const base::CancelToken* cancel) const {
   ASSIGN_OR_RETURN(const io::SubprocessResult result,
-                   Docker(RenderInspect({container}), kAskTimeout, nullptr));
+                   Docker(RenderInspect({container}), kAskTimeout, cancel));
   if (result.exit_code != 0) {
     if (FailureOf(result.err) == DockerFailure::kNoContainer) {
       return std::optional<ContainerFacts>();

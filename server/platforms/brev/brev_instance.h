@@ -38,12 +38,19 @@ class BrevInstanceShell {
   absl::Status Answers(absl::Duration timeout, const base::CancelToken* cancel) const;
   absl::StatusOr<std::string> DockerVersion(absl::Duration timeout) const;
   // No nvidia-smi there is no GPU, and no error.
-  absl::StatusOr<std::vector<HostGpu>> Gpus(absl::Duration timeout) const;
+  absl::StatusOr<std::vector<HostGpu>> Gpus(absl::Duration timeout,
+                                            const base::CancelToken* cancel) const;
   // Those that services have by their label, whoever started them.
-  absl::StatusOr<std::set<std::string>> TakenGpus(absl::Duration timeout) const;
+  absl::StatusOr<std::set<std::string>> TakenGpus(absl::Duration timeout,
+                                                  const base::CancelToken* cancel) const;
 
+  // Every container of this daemon, in one round trip.
+  absl::StatusOr<std::vector<ContainerFacts>> InspectOurs(const std::string& daemon_id,
+                                                          absl::Duration timeout,
+                                                          const base::CancelToken* cancel) const;
   // nullopt: certainly no such container.
-  absl::StatusOr<std::optional<ContainerFacts>> Inspect(const std::string& container) const;
+  absl::StatusOr<std::optional<ContainerFacts>> Inspect(
+      const std::string& container, const base::CancelToken* cancel = nullptr) const;
   // Removed, or not there.
   absl::Status Remove(const std::string& container) const;
 

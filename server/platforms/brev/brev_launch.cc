@@ -93,7 +93,8 @@ absl::StatusOr<PlatformJob> BrevPlatform::Start(const launch::LaunchPlan& plan,
   PlatformJob job = {.job_id = plan.job_id, .host_port = session.host_port()};
   ASSIGN_OR_RETURN(job.instance_port, session.InstancePort(instance.id, /*next=*/false));
   state.container = true;
-  ASSIGN_OR_RETURN(const bool runs, AdoptOrClear(shell, plan.job_id, job.instance_port));
+  ASSIGN_OR_RETURN(const bool runs,
+                   AdoptOrClear(shell, plan.job_id, job.instance_port, session.cancel()));
   if (!runs) {
     RETURN_IF_ERROR(PullIfAbsent(plan, shell, session));
     ASSIGN_OR_RETURN(job.instance_port, RunContainer(plan, shell, session, state));
@@ -111,7 +112,8 @@ absl::Status BrevPlatform::CreateInstance(const launch::LaunchPlan& plan, Launch
                        .workspace_group = OptionOf(plan, "workspace-group"),
                        .cloud_credential = OptionOf(plan, "cloud-credential")};
   if (create.types.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<BrevType> offered, cli_.Types(kAskTimeout));
+    ASSIGN_OR_RETURN(const std::vector<BrevType> offered,
+                     cli_.Types(kAskTimeout, &session.cancel()));
     const int gpus = plan.gpus.mode == launch::GpuMode::kNone ? 0 : plan.gpus.count;
     ASSIGN_OR_RETURN(const std::vector<std::string> types, ChooseTypes(offered, gpus, kMostTypes));
     create.types = absl::StrJoin(types, ",");
@@ -196,7 +198,8 @@ absl::StatusOr<SshAlias> BrevPlatform::WaitForSsh(const std::string& instance_na
     // Each time: the entry comes when the instance runs, and its address can change.
     last = cli_.Refresh(kAskTimeout, &session.cancel());
     if (last.ok()) {
-      ASSIGN_OR_RETURN(const std::optional<SshAlias> alias, AliasOf(instance_name, kAskTimeout));
+      ASSIGN_OR_RETURN(const std::optional<SshAlias> alias,
+                       AliasOf(instance_name, kAskTimeout, &session.cancel()));
       last = alias.has_value() ? shell.Answers(kShellTimeout, &session.cancel())
                                : absl::UnavailableError(absl::StrFormat(
                                      "brev refresh has written no entry for instance %s to %s",
@@ -215,9 +218,9 @@ absl::StatusOr<SshAlias> BrevPlatform::WaitForSsh(const std::string& instance_na
 }
 
 absl::StatusOr<bool> BrevPlatform::AdoptOrClear(const BrevInstanceShell& shell,
-                                                const std::string& job_id,
-                                                int instance_port) const {
-  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job_id));
+                                                const std::string& job_id, int instance_port,
+                                                const base::CancelToken& cancel) const {
+  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job_id, &cancel));
   if (!found.has_value()) return false;
   if (!IsOurs(*found, job_id, /*foreign=*/false)) {
     return absl::AlreadyExistsError(absl::StrFormat(
@@ -266,15 +269,16 @@ absl::Status BrevPlatform::PullIfAbsent(const launch::LaunchPlan& plan,
   return session.EndStep(registry::Step::kPullImage);
 }
 
-absl::StatusOr<std::vector<std::string>> BrevPlatform::ReserveGpus(const launch::LaunchPlan& plan,
-                                                                   const BrevInstanceShell& shell) {
+absl::StatusOr<std::vector<std::string>> BrevPlatform::ReserveGpus(
+    const launch::LaunchPlan& plan, const BrevInstanceShell& shell,
+    const base::CancelToken& cancel) {
   if (plan.gpus.mode == launch::GpuMode::kNone) return std::vector<std::string>();
   const std::string on = absl::StrFormat("instance %s", base::Quoted(shell.name()));
   HostGpus host;
-  ASSIGN_OR_RETURN(host.gpus, shell.Gpus(kAskTimeout));
+  ASSIGN_OR_RETURN(host.gpus, shell.Gpus(kAskTimeout, &cancel));
   const absl::StatusOr<std::vector<std::string>> usable = ChooseGpuIds(plan.gpus, host);
   if (!usable.ok()) return WithPrefix(on, usable.status());
-  ASSIGN_OR_RETURN(std::set<std::string> taken, shell.TakenGpus(kAskTimeout));
+  ASSIGN_OR_RETURN(std::set<std::string> taken, shell.TakenGpus(kAskTimeout, &cancel));
 
   const base::MutexLock lock(gpus_mutex_);
   for (const auto& [job_id, reservation] : reservations_) {
@@ -307,7 +311,7 @@ absl::StatusOr<int> BrevPlatform::RunContainer(const launch::LaunchPlan& plan,
                                                LaunchSession& session, BrevState& state) {
   DockerRunContext context = {.daemon_id = config_.daemon_id, .network = state.network};
   ASSIGN_OR_RETURN(context.host_port, session.InstancePort(state.instance_id, /*next=*/false));
-  ASSIGN_OR_RETURN(context.gpu_ids, ReserveGpus(plan, shell));
+  ASSIGN_OR_RETURN(context.gpu_ids, ReserveGpus(plan, shell, session.cancel()));
   if (const std::string address = OptionOf(plan, "publish-address"); !address.empty()) {
     context.publish_address = address;
   }
@@ -336,7 +340,8 @@ absl::StatusOr<int> BrevPlatform::RunContainer(const launch::LaunchPlan& plan,
       return context.host_port;
     }
     // The engine keeps the container of a start that failed, and it holds the name.
-    ASSIGN_OR_RETURN(const bool runs, AdoptOrClear(shell, plan.job_id, context.host_port));
+    ASSIGN_OR_RETURN(const bool runs,
+                     AdoptOrClear(shell, plan.job_id, context.host_port, session.cancel()));
     if (runs) return context.host_port;  // what a dead daemon's ssh had begun
     switch (FailureOf(result.err)) {
       case DockerFailure::kPortTaken: {

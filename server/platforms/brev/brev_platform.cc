@@ -23,11 +23,9 @@ namespace {
 
 constexpr absl::Duration kAskTimeout = absl::Seconds(45);  // brev ls, refresh; ssh's questions
 constexpr absl::Duration kDeleteTimeout = absl::Minutes(2);
-constexpr absl::Duration kDeleteRound = absl::Seconds(1);
 constexpr int kDeleteRounds = 60;
 // What brev or docker had begun when it was cut off shows up late.
 constexpr int kLateRounds = 10;
-constexpr absl::Duration kLateRound = absl::Seconds(1);
 
 std::optional<std::string> RealEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
@@ -78,7 +76,13 @@ bool IsWord(std::string_view text) {
 BrevPlatform::BrevPlatform(BrevConfig config)
     : config_(Complete(std::move(config))),
       ssh_config_(SshConfigPath(config_)),
-      cli_(config_.brev_program, config_.secret_names) {}
+      cli_(config_.brev_program, config_.secret_names),
+      instances_(
+          "brev ls",
+          [this](const base::CancelToken& cancel) {
+            return cli_.List(config_.look_limit, &cancel);
+          },
+          config_.looks) {}
 
 const PlatformTraits& BrevPlatform::traits() const {
   static constexpr PlatformOption kOptions[] = {
@@ -142,12 +146,14 @@ BrevInstanceShell BrevPlatform::ShellOf(const std::string& instance_name) const 
   return BrevInstanceShell(std::move(target));
 }
 
-absl::StatusOr<std::optional<SshAlias>> BrevPlatform::AliasOf(const std::string& instance_name,
-                                                              absl::Duration timeout) const {
+absl::StatusOr<std::optional<SshAlias>> BrevPlatform::AliasOf(
+    const std::string& instance_name, absl::Duration timeout,
+    const base::CancelToken* cancel) const {
   io::SubprocessOptions options;
   options.argv = {config_.ssh_program, "-G", "-F", ssh_config_, "--", instance_name};
   options.unset_env = config_.secret_names;
   options.timeout = timeout;
+  options.cancel = cancel;
   const absl::StatusOr<io::SubprocessResult> result = io::RunSubprocess(options);
   if (!result.ok()) return InstanceSshError(instance_name, result.status());
   if (result->exit_code == 0) return ParseSshAlias(result->out, instance_name);
@@ -182,35 +188,11 @@ absl::StatusOr<std::optional<ContainerFacts>> BrevPlatform::InspectOn(
   return shell.Inspect(job_id);
 }
 
-absl::StatusOr<PlatformState> BrevPlatform::Observe(const PlatformJob& job) {
-  const BrevState state = ToBrevState(job.driver_state);
-  const absl::StatusOr<std::optional<BrevInstance>> instance = InstanceOf(state);
-  if (!instance.ok()) return CouldNotAsk(instance.status());
-  if (!instance->has_value()) {
-    return absl::UnavailableError(absl::StrFormat(
-        "brev does not list instance %s of service %s: it was deleted, or brev is logged in as "
-        "somebody else or works in another organisation than when it was started (brev ls orgs)",
-        base::Quoted(state.instance_name), job.job_id));
-  }
-  ASSIGN_OR_RETURN(std::optional<PlatformState> known, StateOnInstance(**instance));
-  if (known.has_value()) return *std::move(known);
-  const absl::StatusOr<std::optional<ContainerFacts>> found =
-      InspectOn(ShellOf((*instance)->name), job.job_id);
-  if (!found.ok()) return CouldNotAsk(found.status());
-  if (!found->has_value() || !IsOurs(**found, job.job_id, state.foreign)) {
-    return PlatformState{.state = PlatformState::State::kGone, .detail = "", .exit_code = {}};
-  }
-  if ((*found)->status == "removing") {
-    return absl::UnavailableError(absl::StrFormat("container %s is being removed", job.job_id));
-  }
-  return ToPlatformState(**found);
-}
-
 absl::Status BrevPlatform::RemoveContainer(const BrevInstanceShell& shell,
                                            const std::string& job_id, bool foreign,
                                            bool late) const {
   for (int round = 0; round < (late ? kLateRounds : 1); ++round) {
-    if (round > 0) Wait(kLateRound);
+    if (round > 0) Wait(config_.removal_interval);
     ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job_id));
     if (!found.has_value()) continue;
     if (IsOurs(*found, job_id, foreign)) RETURN_IF_ERROR(shell.Remove(job_id));
@@ -235,7 +217,7 @@ absl::Status BrevPlatform::DeleteOwned(const std::string& job_id) const {
       }
     }
     if (!left) return absl::OkStatus();
-    if (round > 0) Wait(kDeleteRound);  // the first look after it mostly finds it told
+    if (round > 0) Wait(config_.removal_interval);  // the first look after it mostly finds it told
   }
   return absl::UnavailableError(absl::StrFormat(
       "brev was told to delete instance %s, and still lists it; it costs money until it is gone "
@@ -313,6 +295,7 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
     RETURN_IF_ERROR(session.EndStep(registry::Step::kRemoveInstance));
   }
   ReleaseGpus(job.job_id);
+  if (owned) ForgetLook(state.instance_name);
   return absl::OkStatus();
 }
 
@@ -325,7 +308,7 @@ absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& stat
   }
   RETURN_IF_ERROR(DeleteOwned(job_id));
   for (int round = 0; state.in_doubt && round < kLateRounds; ++round) {
-    Wait(kLateRound);
+    Wait(config_.removal_interval);
     RETURN_IF_ERROR(DeleteOwned(job_id));
   }
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include <absl/time/time.h>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,6 +21,7 @@
 #include "server/platforms/brev/brev_instance.h"
 #include "server/platforms/brev/brev_state.h"
 #include "server/platforms/platform.h"
+#include "server/platforms/shared_look.h"
 #include "server/platforms/tunnels.h"
 
 namespace tao::platforms {
@@ -38,6 +40,11 @@ struct BrevConfig {
   absl::Duration poll_interval = absl::Seconds(5);  // longest between two looks of both
   absl::Duration pull_limit = absl::Hours(2);
   absl::Duration run_limit = absl::Minutes(5);  // of docker run; the image is there by then
+  // Between two looks at what is being removed.
+  absl::Duration removal_interval = absl::Seconds(1);
+  // Of brev ls, and of the question to an instance, when jobs are observed; and who waits for them.
+  absl::Duration look_limit = absl::Seconds(20);
+  SharedLookOptions looks;
   // Where the CLI would find a token that it takes for its own, and ignore its login.
   std::string pod_token = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 };
@@ -56,7 +63,8 @@ class BrevPlatform final : public Platform {
                                      LaunchSession& session) override;
   void Adopt(const PlatformJob& job) override;
   // Never asks an instance that does not run, and never starts one. An instance that is not listed
-  // is Unavailable: another login or organisation lists others.
+  // is Unavailable: another login or organisation lists others. Jobs share what is asked, and a
+  // brev or an instance that does not answer holds nobody for more than 4 * looks.patience.
   absl::StatusOr<PlatformState> Observe(const PlatformJob& job) override;
   Endpoint EndpointOf(const PlatformJob& job) const override;
   // Its instance_id.
@@ -74,7 +82,8 @@ class BrevPlatform final : public Platform {
  private:
   BrevInstanceShell ShellOf(const std::string& instance_name) const;
   absl::StatusOr<std::optional<SshAlias>> AliasOf(const std::string& instance_name,
-                                                  absl::Duration timeout) const;
+                                                  absl::Duration timeout,
+                                                  const base::CancelToken* cancel) const;
   bool IsOurs(const ContainerFacts& facts, const std::string& job_id, bool foreign) const;
 
   // The parts of Check: of one that would be made, and of one that runs.
@@ -94,11 +103,12 @@ class BrevPlatform final : public Platform {
                                       LaunchSession& session) const;
   // Whether our container runs already; else its name is free to be used.
   absl::StatusOr<bool> AdoptOrClear(const BrevInstanceShell& shell, const std::string& job_id,
-                                    int instance_port) const;
+                                    int instance_port, const base::CancelToken& cancel) const;
   absl::Status PullIfAbsent(const launch::LaunchPlan& plan, const BrevInstanceShell& shell,
                             LaunchSession& session) const;
   absl::StatusOr<std::vector<std::string>> ReserveGpus(const launch::LaunchPlan& plan,
-                                                       const BrevInstanceShell& shell);
+                                                       const BrevInstanceShell& shell,
+                                                       const base::CancelToken& cancel);
   void ReleaseGpus(const std::string& job_id);
   // Returns the port of the instance.
   absl::StatusOr<int> RunContainer(const launch::LaunchPlan& plan, const BrevInstanceShell& shell,
@@ -107,6 +117,9 @@ class BrevPlatform final : public Platform {
                             LaunchSession& session, PlatformJob& job, BrevState& state) const;
   TunnelSpec TunnelOf(const BrevState& state, int host_port, int instance_port) const;
 
+  // The question for the containers on an instance, that all jobs there share.
+  std::shared_ptr<SharedLook<std::vector<ContainerFacts>>> LookOn(const std::string& instance_name);
+  void ForgetLook(const std::string& instance_name);
   // The job's instance; nullopt: brev does not list it.
   absl::StatusOr<std::optional<BrevInstance>> InstanceOf(const BrevState& state) const;
   // nullopt: certainly no such container. Brings ssh's configuration up to date where that helps.
@@ -128,6 +141,12 @@ class BrevPlatform final : public Platform {
     std::vector<std::string> gpu_ids;
   };
   std::map<std::string, Reservation> reservations_ ABSL_GUARDED_BY(gpus_mutex_);
+
+  // The last members: their threads use the others.
+  SharedLook<std::vector<BrevInstance>> instances_;
+  base::Mutex looks_mutex_;
+  std::map<std::string, std::shared_ptr<SharedLook<std::vector<ContainerFacts>>>> looks_
+      ABSL_GUARDED_BY(looks_mutex_);  // by instance
 };
 
 }  // namespace tao::platforms

@@ -7,6 +7,7 @@
 
 #include "server/base/shell_quote.h"
 #include "server/base/strings.h"
+#include "server/platforms/docker/docker_render.h"
 
 namespace tao::platforms {
 namespace {
@@ -66,6 +67,12 @@ std::string DockerCommand(const std::vector<std::string>& arguments) {
   std::string command = "docker";
   for (const std::string& argument : arguments) command += " " + base::ShellQuote(argument);
   return command;
+}
+
+std::string InspectOursCommand(std::string_view daemon_id) {
+  return absl::StrFormat("ids=$(%s) || exit; [ -z \"$ids\" ] || exec %s $ids",
+                         DockerCommand(RenderFindOurs(daemon_id)),
+                         DockerCommand(RenderInspect({})));
 }
 
 std::string RunCommand(const std::vector<std::string>& run_arguments) {

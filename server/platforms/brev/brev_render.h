@@ -36,6 +36,9 @@ io::SshTarget InstanceTarget(const std::string& name, const std::string& config_
 // `docker ARGUMENTS` for a shell.
 std::string DockerCommand(const std::vector<std::string>& arguments);
 
+// Inspects every container of `daemon_id`, for ParseContainers; none is no error.
+std::string InspectOursCommand(std::string_view daemon_id);
+
 // `docker run` with the variables that stand in its stdin: RenderPreamble's, exported and handed to
 // the container by name, so that no argument list on either side has a value.
 std::string RunCommand(const std::vector<std::string>& run_arguments);
