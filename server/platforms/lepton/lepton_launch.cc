@@ -9,6 +9,8 @@
 #include "server/base/status.h"
 #include "server/base/strings.h"
 #include "server/base/uuid.h"
+#include "server/platforms/lepton/lepton_choice.h"
+#include "server/platforms/lepton/lepton_life.h"
 #include "server/platforms/lepton/lepton_platform.h"
 #include "server/platforms/lepton/lepton_render.h"
 
@@ -118,11 +120,13 @@ absl::Status LeptonPlatform::MakeUserSecrets(
     LaunchSession& session) const {
   // What a daemon that died has made may have another value. What Lepton does with a name that is
   // there is nowhere said.
-  RETURN_IF_ERROR(DeleteUserSecrets(api, job_id));
+  RETURN_IF_ERROR(DeleteUserSecrets(api, job_id, session.cancel()));
   LeptonCall call;
   call.method = "POST";
   call.path = "/usersecrets";
   call.body = RenderLeptonUserSecrets(secrets);
+  // Not cancelled on its way: whether it was done would be unknown.
+  call.try_timeout = call.timeout = config_.create_timeout;
   call.repeatable = false;
   const absl::StatusOr<io::HttpResponse> answer = api.Call(call);
   if (answer.ok() && answer->status / 100 == 2) return absl::OkStatus();
@@ -340,9 +344,10 @@ absl::StatusOr<PlatformJob> LeptonPlatform::Launch(const launch::LaunchPlan& pla
   failed = AsLaunchError(failed);
   // After an answer no create is on its way any more.
   absl::Status removed =
-      Delete(place, job.driver_state.contains("created") || !absl::IsUnavailable(failed));
+      Delete(place, job.driver_state.contains("created") || !absl::IsUnavailable(failed),
+             session.cancel());
   if (removed.ok() && job.driver_state.contains("secrets")) {
-    removed = DeleteUserSecrets(place.api, plan.job_id);
+    removed = DeleteUserSecrets(place.api, plan.job_id, session.cancel());
   }
   if (removed.ok()) removed = session.SaveDriverState({});  // nothing is left to be stopped
   if (removed.ok()) return failed;

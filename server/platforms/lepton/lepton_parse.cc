@@ -16,10 +16,6 @@ namespace tao::platforms {
 namespace {
 
 using Json = nlohmann::json;
-using State = PlatformState::State;
-
-constexpr absl::Duration kLongWithoutANode = absl::Minutes(15);
-constexpr size_t kMaxListed = 20;  // names in one of our errors
 
 Json Parsed(std::string_view body) {
   return Json::parse(body, nullptr, /*allow_exceptions=*/false);
@@ -70,18 +66,6 @@ std::string IdOf(const Json& item) {
   return id.empty() ? TextIn(Member(item, "metadata"), "name") : id;
 }
 
-std::string Listed(std::vector<std::string> names) {
-  const size_t all = names.size();
-  if (all > kMaxListed) names.resize(kMaxListed);
-  std::string text = base::JoinedList(names);
-  if (all > kMaxListed) text += absl::StrFormat(" (%d in all)", all);
-  return text;
-}
-
-bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
 std::vector<LeptonIssue> IssuesIn(const Json& list, const std::string& replica) {
   std::vector<LeptonIssue> issues;
   const auto add = [&](const Json& each) {
@@ -94,53 +78,6 @@ std::vector<LeptonIssue> IssuesIn(const Json& list, const std::string& replica) 
     for (const Json& each : list) add(each);
   }
   return issues;
-}
-
-// Lepton's reasons, the most telling first: what needs somebody to act, before what passes.
-struct IssueRule {
-  std::string_view reason;
-  std::string_view advice;  // a sentence without its full stop
-};
-constexpr IssueRule kIssueRules[] = {
-    {"UserCodeError",
-     "The container ends by itself: read its logs (tao-inference logs); if nothing is in them, "
-     "the image may not have been pulled: see the image pull secret and its NGC key"},
-    {"Failed",
-     "The container ends by itself: read its logs (tao-inference logs); if nothing is in them, "
-     "the image may not have been pulled: see the image pull secret and its NGC key"},
-    {"DeploymentConfigError",
-     "A mount, a secret or the node does not fit: stop the service, and start it with other ones"},
-    {"ConfigError",
-     "A mount, a secret or the node does not fit: stop the service, and start it with other ones"},
-    {"NoCapacity",
-     "No node has room: wait, or stop it and choose another --resource-shape or "
-     "--dedicated-node-group"},
-    {"WaitingForCapacity",
-     "No node has room: wait, or stop it and choose another --resource-shape or "
-     "--dedicated-node-group"},
-    {"Queueing",
-     "It waits for its turn: wait, or stop it and choose another --resource-shape or "
-     "--dedicated-node-group"},
-    {"SystemError", "Lepton's infrastructure has trouble, and tries again by itself"},
-    {"NodeNotReady", "Lepton's infrastructure has trouble, and tries again by itself"},
-    {"Preempting", "Lepton gives its node to somebody else, and looks for another one"},
-    {"InProgress", ""},
-};
-
-size_t RankOf(const std::string& reason) {
-  size_t rank = 0;
-  for (const IssueRule& rule : kIssueRules) {
-    if (rule.reason == reason) return rank;
-    ++rank;
-  }
-  return rank;  // unknown ones last
-}
-
-std::string_view AdviceOf(const std::string& reason) {
-  for (const IssueRule& rule : kIssueRules) {
-    if (rule.reason == reason) return rule.advice;
-  }
-  return "";
 }
 
 }  // namespace
@@ -189,28 +126,6 @@ absl::StatusOr<std::vector<LeptonNodeGroup>> ParseLeptonNodeGroups(std::string_v
   return groups;
 }
 
-absl::StatusOr<std::vector<std::string>> LeptonNodeGroupIds(
-    std::string_view names, const std::vector<LeptonNodeGroup>& groups) {
-  std::vector<std::string> ids, known;
-  for (const LeptonNodeGroup& group : groups) {
-    known.push_back(group.name.empty() ? group.id : group.name);
-  }
-  for (absl::string_view part : absl::StrSplit(base::ToAbsl(names), ',', absl::SkipWhitespace())) {
-    const std::string name(absl::StripAsciiWhitespace(part));
-    const auto found = std::find_if(groups.begin(), groups.end(), [&](const LeptonNodeGroup& g) {
-      return g.name == name || g.id == name;
-    });
-    if (found == groups.end()) {
-      return absl::FailedPreconditionError(absl::StrFormat(
-          "the Lepton workspace has no dedicated node group %s; it has %s%s. Give one of them as "
-          "--dedicated-node-group",
-          base::Quoted(name), Listed(known), base::DidYouMean(name, known)));
-    }
-    ids.push_back(found->id);
-  }
-  return ids;
-}
-
 absl::StatusOr<std::vector<LeptonShape>> ParseLeptonShapes(std::string_view body) {
   const Json json = Parsed(body);
   if (!IsList(Items(json))) return Unreadable("the resource shapes", body);
@@ -230,38 +145,6 @@ absl::StatusOr<std::vector<LeptonShape>> ParseLeptonShapes(std::string_view body
     if (!shape.id.empty()) shapes.push_back(std::move(shape));
   }
   return shapes;
-}
-
-absl::StatusOr<std::string> ChooseLeptonShape(std::string_view asked,
-                                              const launch::GpuRequest& gpus,
-                                              const std::vector<LeptonShape>& shapes) {
-  const int count = gpus.mode == launch::GpuMode::kNone ? 0 : gpus.count;
-  std::vector<std::string> known;
-  const LeptonShape* best = nullptr;
-  const auto before = [&](const LeptonShape& a, const LeptonShape& b) {
-    if (count == 0 && a.memory_mb != b.memory_mb) return a.memory_mb < b.memory_mb;
-    return a.id < b.id;
-  };
-  for (const LeptonShape& shape : shapes) {
-    if (!shape.for_endpoints) continue;
-    known.push_back(shape.id);
-    if (!asked.empty() && shape.id == asked) return shape.id;
-    if (shape.accelerator_num != count) continue;
-    if (best == nullptr || before(shape, *best)) best = &shape;
-  }
-  std::sort(known.begin(), known.end());
-  if (!asked.empty()) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "the Lepton workspace has no resource shape %s for endpoints here; it has %s%s. Give one "
-        "of them as --resource-shape, or another --dedicated-node-group",
-        base::Quoted(asked), Listed(known), base::DidYouMean(std::string(asked), known)));
-  }
-  if (best != nullptr) return best->id;
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "no resource shape of the Lepton workspace has %s; it has %s. Ask for as many GPUs as one of "
-      "them has (--gpu-count), give one as --resource-shape, or another --dedicated-node-group",
-      count == 0 ? "no GPU" : absl::StrFormat("%d GPU%s", count, count == 1 ? "" : "s"),
-      Listed(known)));
 }
 
 absl::StatusOr<std::vector<std::string>> ParseLeptonSecretNames(std::string_view body) {
@@ -304,48 +187,6 @@ absl::StatusOr<LeptonEndpoint> ParseLeptonEndpoint(std::string_view body) {
   return endpoint;
 }
 
-LeptonLife LifeOf(const LeptonEndpoint& endpoint) {
-  const std::string& state = endpoint.state;
-  if (endpoint.deleted || IsOneOf(state, {"Stopping", "Stopped", "Deleting"})) {
-    return LeptonLife::kEnding;
-  }
-  if (IsOneOf(state, {"Not Ready", "NotReady"})) {
-    // The legacy family says so of one that was stopped as well.
-    const bool stopped =
-        endpoint.min_replicas == 0 || IsOneOf(endpoint.phase, {"Stopped", "Stopping"});
-    return stopped ? LeptonLife::kEnding : LeptonLife::kPending;
-  }
-  if (IsOneOf(state, {"Starting", "Updating", "Scaling", "Migrating", "Restarting"})) {
-    return LeptonLife::kPending;
-  }
-  if (state == "Ready") return LeptonLife::kReady;
-  if (state == "Error") return LeptonLife::kError;
-  return LeptonLife::kNoAnswer;
-}
-
-absl::StatusOr<PlatformState> ToPlatformState(const LeptonEndpoint& endpoint) {
-  const std::string said = "Lepton says " + base::Quoted(endpoint.state);
-  switch (LifeOf(endpoint)) {
-    case LeptonLife::kPending:
-      return PlatformState{.state = State::kPending, .detail = said, .exit_code = {}};
-    case LeptonLife::kReady:
-      return PlatformState{.state = State::kRunning, .detail = said, .exit_code = {}};
-    case LeptonLife::kEnding:
-      return PlatformState{
-          .state = State::kGone,
-          .detail = (endpoint.deleted ? "Lepton is deleting it" : said) +
-                    ": somebody stopped or deleted it, in the console or by another tool",
-          .exit_code = {}};
-    case LeptonLife::kError:
-      return PlatformState{.state = State::kFailed, .detail = said, .exit_code = {}};
-    case LeptonLife::kNoAnswer:
-      break;
-  }
-  return absl::UnavailableError(
-      absl::StrFormat("Lepton says %s of endpoint %s, which tells nothing",
-                      base::Quoted(endpoint.state), endpoint.name));
-}
-
 std::vector<LeptonIssue> ParseLeptonReadiness(std::string_view body) {
   std::vector<LeptonIssue> issues;
   const Json json = Parsed(body);
@@ -369,30 +210,6 @@ absl::StatusOr<std::vector<LeptonReplica>> ParseLeptonReplicas(std::string_view 
     replicas.push_back(std::move(replica));
   }
   return replicas;
-}
-
-LeptonWait DescribeWait(const LeptonEndpoint& endpoint, const std::vector<LeptonIssue>& issues,
-                        absl::Duration waited) {
-  const LeptonIssue* first = nullptr;
-  for (const LeptonIssue& issue : issues) {
-    if (first == nullptr || RankOf(issue.reason) < RankOf(first->reason)) first = &issue;
-  }
-  LeptonWait wait;
-  wait.reason = first != nullptr ? first->reason : endpoint.state;
-  wait.message = first != nullptr && !first->message.empty()
-                     ? base::Redact(first->message.substr(0, 300))
-                     : absl::StrFormat("Lepton says %s", base::Quoted(wait.reason));
-  std::string_view advice = AdviceOf(wait.reason);
-  if (advice.empty() && waited >= kLongWithoutANode) {
-    advice = wait.message.find("ulling") != std::string::npos
-                 ? "A large image takes many minutes; for ever means a wrong image pull secret or "
-                   "NGC key"
-                 : "More than 15 minutes without a node mean that there is no capacity: wait, or "
-                   "stop it and choose another --resource-shape or --dedicated-node-group";
-  }
-  if (!advice.empty()) wait.message += ". " + std::string(advice);
-  if (wait.reason.empty()) wait.reason = "Starting";
-  return wait;
 }
 
 std::optional<LeptonTermination> ParseLeptonTermination(std::string_view body) {

@@ -12,9 +12,7 @@
 #include <vector>
 
 #include "server/base/secret.h"
-#include "server/launch/launch_plan.h"
 #include "server/platforms/lepton/lepton_render.h"
-#include "server/platforms/platform.h"
 
 namespace tao::platforms {
 
@@ -34,10 +32,6 @@ struct LeptonNodeGroup {
   std::vector<std::string> volumes;
 };
 absl::StatusOr<std::vector<LeptonNodeGroup>> ParseLeptonNodeGroups(std::string_view body);
-// The ids of `names`, which a comma separates; an id is its own name. FailedPrecondition lists the
-// groups that are there.
-absl::StatusOr<std::vector<std::string>> LeptonNodeGroupIds(
-    std::string_view names, const std::vector<LeptonNodeGroup>& groups);
 
 struct LeptonShape {
   std::string id;  // "gpu.2xh100-sxm"
@@ -47,12 +41,6 @@ struct LeptonShape {
   bool for_endpoints = true;
 };
 absl::StatusOr<std::vector<LeptonShape>> ParseLeptonShapes(std::string_view body);
-// `asked` when it is among them; when it is empty the first by name with as many GPUs as
-// `gpus` wants, the smallest without any for GpuMode::kNone. FailedPrecondition lists what there
-// is.
-absl::StatusOr<std::string> ChooseLeptonShape(std::string_view asked,
-                                              const launch::GpuRequest& gpus,
-                                              const std::vector<LeptonShape>& shapes);
 
 // Names in GET usersecrets (strings, or objects with a name) and GET imagepullsecrets.
 absl::StatusOr<std::vector<std::string>> ParseLeptonSecretNames(std::string_view body);
@@ -68,19 +56,6 @@ struct LeptonEndpoint {
 };
 absl::StatusOr<LeptonEndpoint> ParseLeptonEndpoint(std::string_view body);
 
-// What it is told to be, before what was seen of it elsewhere.
-enum class LeptonLife {
-  kPending,   // on its way to ready, or back to it
-  kReady,     // the container runs and its port is open; the model may still load
-  kEnding,    // stopped, scaled to none, or being deleted: by somebody else
-  kError,     // Lepton has given up on it
-  kNoAnswer,  // Lepton does not say
-};
-LeptonLife LifeOf(const LeptonEndpoint& endpoint);
-// Ready is kRunning, Error kFailed, ending kGone (nothing runs any more, or soon), pending
-// kPending. Unavailable when Lepton does not say.
-absl::StatusOr<PlatformState> ToPlatformState(const LeptonEndpoint& endpoint);
-
 // Why a replica is not ready: GET readiness of the legacy family, or the replicas' own issue.
 struct LeptonIssue {
   std::string replica, reason, message;
@@ -91,14 +66,6 @@ struct LeptonReplica {
 };
 std::vector<LeptonIssue> ParseLeptonReadiness(std::string_view body);
 absl::StatusOr<std::vector<LeptonReplica>> ParseLeptonReplicas(std::string_view body);
-
-// The most telling of `issues`, for ReportPending: Lepton's word, and what it means. `waited`:
-// since the endpoint was created.
-struct LeptonWait {
-  std::string reason, message;
-};
-LeptonWait DescribeWait(const LeptonEndpoint& endpoint, const std::vector<LeptonIssue>& issues,
-                        absl::Duration waited);
 
 // The last end of a container: GET termination. nullopt: none is told.
 struct LeptonTermination {

@@ -10,6 +10,7 @@
 #include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
+#include "server/platforms/lepton/lepton_life.h"
 #include "server/platforms/lepton/lepton_render.h"
 
 namespace tao::platforms {
@@ -284,11 +285,11 @@ Platform::Endpoint LeptonPlatform::EndpointOf(const PlatformJob& job) const {
   return endpoint;
 }
 
-absl::Status LeptonPlatform::DeleteUserSecrets(const LeptonApi& api,
-                                               const std::string& job_id) const {
-  ASSIGN_OR_RETURN(
-      const std::string body,
-      Get(api, "the Lepton workspace's secrets could not be listed", "/usersecrets", kAskTimeout));
+absl::Status LeptonPlatform::DeleteUserSecrets(const LeptonApi& api, const std::string& job_id,
+                                               const base::CancelToken& cancel) const {
+  ASSIGN_OR_RETURN(const std::string body,
+                   Get(api, "the Lepton workspace's secrets could not be listed", "/usersecrets",
+                       kAskTimeout, &cancel));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ParseLeptonSecretNames(body));
   const std::string suffix = LeptonSecretSuffix(job_id);
   for (const std::string& name : names) {
@@ -296,6 +297,7 @@ absl::Status LeptonPlatform::DeleteUserSecrets(const LeptonApi& api,
     LeptonCall call;
     call.method = "DELETE";
     call.path = "/usersecrets/" + name;
+    call.cancel = &cancel;
     ASSIGN_OR_RETURN(const io::HttpResponse answer, api.Call(call));
     if (answer.status / 100 == 2 || answer.status == 404) continue;
     return LeptonError("Lepton's secret " + name + " could not be removed", answer.status,
@@ -304,7 +306,8 @@ absl::Status LeptonPlatform::DeleteUserSecrets(const LeptonApi& api,
   return absl::OkStatus();
 }
 
-absl::Status LeptonPlatform::Delete(const Place& place, bool was_seen) const {
+absl::Status LeptonPlatform::Delete(const Place& place, bool was_seen,
+                                    const base::CancelToken& cancel) const {
   const absl::Time end = absl::Now() + config_.delete_timeout;
   const std::string what = absl::StrFormat("endpoint %s could not be removed", place.name);
   base::Backoff backoff(config_.poll);
@@ -314,20 +317,21 @@ absl::Status LeptonPlatform::Delete(const Place& place, bool was_seen) const {
       LeptonCall call;
       call.method = "DELETE";
       call.path = LeptonPath(place.family, place.name);
+      call.cancel = &cancel;
       ASSIGN_OR_RETURN(const io::HttpResponse answer, place.api.Call(call));
       if (answer.status / 100 != 2 && answer.status != 404 && answer.status != 409) {
         return LeptonError(what, answer.status, answer.body, LeptonSubject::kEndpoint);
       }
       deleted = true;
     }
-    ASSIGN_OR_RETURN(const std::optional<LeptonEndpoint> left, Look(place, /*cancel=*/nullptr));
+    ASSIGN_OR_RETURN(const std::optional<LeptonEndpoint> left, Look(place, &cancel));
     if (!left.has_value()) {
       if (was_seen || ++late >= kLateRounds) return absl::OkStatus();
     } else {
       // Not on its way out: what a create that was under way has made since.
       deleted = LifeOf(*left) == LeptonLife::kEnding;
     }
-    LeptonCancelledWithin(nullptr, backoff.Next());
+    if (LeptonCancelledWithin(&cancel, backoff.Next())) return absl::CancelledError("cancelled");
   }
   return absl::UnavailableError(
       absl::StrFormat("Lepton is still deleting endpoint %s; it is asked again", place.name));
@@ -342,17 +346,18 @@ absl::Status LeptonPlatform::Stop(const PlatformJob& job, const StopOptions& opt
   if (!nothing) {  // else the start ended before it asked Lepton for anything
     place = PlaceOf(job);
     if (!place.ok()) return place.status();
-    RETURN_IF_ERROR(Delete(*place, foreign || job.driver_state.contains("created")));
+    RETURN_IF_ERROR(
+        Delete(*place, foreign || job.driver_state.contains("created"), session.cancel()));
   }
   RETURN_IF_ERROR(session.EndStep(registry::Step::kEndJob));
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveSecret));
   // The pull secret is the workspace's, and stays.
   if (job.driver_state.contains("secrets")) {
-    RETURN_IF_ERROR(DeleteUserSecrets(place->api, job.job_id));
+    RETURN_IF_ERROR(DeleteUserSecrets(place->api, job.job_id, session.cancel()));
   } else if (foreign) {
     // There are some when it is ours, and its record was lost; else none has the name.
-    static_cast<void>(DeleteUserSecrets(place->api, job.job_id));
+    static_cast<void>(DeleteUserSecrets(place->api, job.job_id, session.cancel()));
   }
   return session.EndStep(registry::Step::kRemoveSecret);
 }

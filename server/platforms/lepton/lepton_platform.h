@@ -31,8 +31,8 @@ struct LeptonConfig {
   base::BackoffOptions retry = {.first = absl::Milliseconds(500), .longest = absl::Seconds(8)};
   // Between two looks at an endpoint that starts or is being deleted.
   base::BackoffOptions poll = {.first = absl::Seconds(1), .longest = absl::Seconds(5)};
-  absl::Duration look_timeout = absl::Seconds(10);  // at an endpoint, tries again included
-  absl::Duration create_timeout = absl::Seconds(45);
+  absl::Duration look_timeout = absl::Seconds(10);    // at an endpoint, tries again included
+  absl::Duration create_timeout = absl::Seconds(20);  // of a create, which a Stop waits for
   absl::Duration delete_timeout = absl::Seconds(60);  // then Stop is asked for again
   // A stream of logs without news for so long has shown all of the past.
   absl::Duration log_silence = absl::Seconds(1);
@@ -137,8 +137,9 @@ class LeptonPlatform final : public Platform {
   absl::Status QueryLogs(const Place& place, int tail_lines, LogSink& sink,
                          const base::CancelToken& cancel) const;
   // `was_seen`: no create is on its way any more.
-  absl::Status Delete(const Place& place, bool was_seen) const;
-  absl::Status DeleteUserSecrets(const LeptonApi& api, const std::string& job_id) const;
+  absl::Status Delete(const Place& place, bool was_seen, const base::CancelToken& cancel) const;
+  absl::Status DeleteUserSecrets(const LeptonApi& api, const std::string& job_id,
+                                 const base::CancelToken& cancel) const;
 
   io::HttpClient& http_;
   const LeptonConfig config_;

@@ -29,8 +29,8 @@ inline std::string Message(const absl::Status& status) {
   return std::string(base::ToStd(status.message()));
 }
 
-// Answers at once, on the caller's thread; what gets no answer ends when its token fires (5 s at
-// most).
+// Answers at once, on the caller's thread; what gets no answer ends when its token fires, or with
+// its time-out (5 s at most).
 class FakeWorkspace : public io::HttpClient {
  public:
   // "GET /workspace" -> status and body; nullopt: no answer. An error is one of the transport.
@@ -51,10 +51,13 @@ class FakeWorkspace : public io::HttpClient {
     requests.push_back(request);
     auto answer = answer_(call, request);
     if (answer.has_value()) return done(*std::move(answer));
-    hanging_.emplace_back([cancel = request.cancel, done = std::move(done)]() mutable {
+    const int limit_ms =
+        static_cast<int>(absl::ToInt64Milliseconds(std::min(request.timeout, absl::Seconds(5))));
+    hanging_.emplace_back([cancel = request.cancel, limit_ms, done = std::move(done)]() mutable {
       pollfd waiting{.fd = cancel == nullptr ? -1 : cancel->fd(), .events = POLLIN, .revents = 0};
-      const bool cancelled = poll(&waiting, 1, 5000) == 1;
-      done(cancelled ? absl::CancelledError("cancelled") : absl::DeadlineExceededError("5 s"));
+      const bool cancelled = poll(&waiting, 1, limit_ms) == 1;
+      done(cancelled ? absl::CancelledError("cancelled")
+                     : absl::DeadlineExceededError("no answer"));
     });
   }
 
