@@ -67,7 +67,9 @@ std::vector<CheckItem> BrevPlatform::Check(const CheckRequest& request, absl::Du
   }
   const absl::StatusOr<std::vector<BrevInstance>> all = cli_.List(left(), nullptr);
   if (!add("login", all.status(),
-           all.ok() ? absl::StrFormat("brev lists %d instances", all->size()) : "")) {
+           all.ok() ? absl::StrFormat("brev lists %d instance%s", all->size(),
+                                      all->size() == 1 ? "" : "s")
+                    : "")) {
     return items;
   }
   const std::string wanted = Option(request, "instance-id");

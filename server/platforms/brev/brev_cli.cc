@@ -95,8 +95,9 @@ absl::Status BrevCli::Create(const BrevCreate& create, absl::Duration limit,
       WordsOf(result));
 }
 
-absl::Status BrevCli::Delete(const std::string& id, absl::Duration limit) const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run({"delete", id}, limit, nullptr));
+absl::Status BrevCli::Delete(const std::string& id, absl::Duration limit,
+                             const base::CancelToken* cancel) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result, Run({"delete", id}, limit, cancel));
   if (result.exit_code == 0 || BrevFailureOf(WordsOf(result)) == BrevFailure::kNotFound) {
     return absl::OkStatus();
   }

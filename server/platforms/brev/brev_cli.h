@@ -37,7 +37,8 @@ class BrevCli {
   absl::Status Create(const BrevCreate& create, absl::Duration limit,
                       const base::CancelToken* cancel) const;
   // Returns when brev has begun with it. None by that id is fine.
-  absl::Status Delete(const std::string& id, absl::Duration limit) const;
+  absl::Status Delete(const std::string& id, absl::Duration limit,
+                      const base::CancelToken* cancel) const;
 
  private:
   absl::StatusOr<io::SubprocessResult> Run(std::vector<std::string> arguments, absl::Duration limit,

@@ -123,18 +123,20 @@ absl::StatusOr<std::optional<ContainerFacts>> BrevInstanceShell::Inspect(
   return std::optional<ContainerFacts>(std::move(containers.front()));
 }
 
-absl::Status BrevInstanceShell::Remove(const std::string& container) const {
+absl::Status BrevInstanceShell::Remove(const std::string& container,
+                                       const base::CancelToken* cancel) const {
   for (int round = 0; round < kRemovalRounds; ++round) {
     // -v: its anonymous volumes too. Exits with 0 when there is no such container.
     ASSIGN_OR_RETURN(const io::SubprocessResult result,
-                     Docker({"rm", "-f", "-v", container}, kRemoveTimeout, nullptr));
+                     Docker({"rm", "-f", "-v", container}, kRemoveTimeout, cancel));
     const DockerFailure failure = FailureOf(result.err);
     if (result.exit_code == 0 || failure == DockerFailure::kNoContainer) return absl::OkStatus();
     if (failure != DockerFailure::kRemovalInProgress) {
       return InstanceDockerError(name(), "container " + container + " could not be removed",
                                  result.exit_code, result.err);
     }
-    poll(nullptr, 0, kRemovalRoundMs);
+    pollfd waiting = {.fd = cancel == nullptr ? -1 : cancel->fd(), .events = POLLIN, .revents = 0};
+    if (poll(&waiting, 1, kRemovalRoundMs) == 1) return absl::CancelledError("cancelled");
   }
   return absl::UnavailableError(
       absl::StrFormat("docker on instance %s is still removing container %s; it is asked again",

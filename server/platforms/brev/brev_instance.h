@@ -49,10 +49,10 @@ class BrevInstanceShell {
                                                           absl::Duration timeout,
                                                           const base::CancelToken* cancel) const;
   // nullopt: certainly no such container.
-  absl::StatusOr<std::optional<ContainerFacts>> Inspect(
-      const std::string& container, const base::CancelToken* cancel = nullptr) const;
+  absl::StatusOr<std::optional<ContainerFacts>> Inspect(const std::string& container,
+                                                        const base::CancelToken* cancel) const;
   // Removed, or not there.
-  absl::Status Remove(const std::string& container) const;
+  absl::Status Remove(const std::string& container, const base::CancelToken* cancel) const;
 
  private:
   const io::SshTarget target_;

@@ -229,7 +229,7 @@ absl::StatusOr<bool> BrevPlatform::AdoptOrClear(const BrevInstanceShell& shell,
         base::Quoted(shell.name()), job_id));
   }
   if (found->status == "running" && found->host_port == instance_port) return true;
-  RETURN_IF_ERROR(shell.Remove(job_id));
+  RETURN_IF_ERROR(shell.Remove(job_id, &cancel));
   return false;
 }
 

@@ -46,9 +46,14 @@ std::string SshConfigPath(const BrevConfig& config) {
   return home + "/.brev/ssh_config";
 }
 
-void Wait(absl::Duration time) {
-  poll(nullptr, 0, static_cast<int>(absl::ToInt64Milliseconds(time)));
+// Waits for `time`; true when `cancel` (may be null) has fired.
+bool CancelledWithin(const base::CancelToken* cancel, absl::Duration time) {
+  pollfd waiting = {.fd = cancel == nullptr ? -1 : cancel->fd(), .events = POLLIN, .revents = 0};
+  poll(&waiting, 1, static_cast<int>(absl::ToInt64Milliseconds(time)));
+  return cancel != nullptr && cancel->cancelled();
 }
+
+absl::Status Cancelled() { return absl::CancelledError("cancelled"); }
 
 // An answer that did not come is never an answer.
 absl::Status CouldNotAsk(const absl::Status& status) {
@@ -173,51 +178,56 @@ bool BrevPlatform::IsOurs(const ContainerFacts& facts, const std::string& job_id
   return is(kJobLabel, job_id) && is(kDaemonLabel, config_.daemon_id);
 }
 
-absl::StatusOr<std::optional<BrevInstance>> BrevPlatform::InstanceOf(const BrevState& state) const {
-  ASSIGN_OR_RETURN(const std::vector<BrevInstance> all, cli_.List(kAskTimeout, nullptr));
+absl::StatusOr<std::optional<BrevInstance>> BrevPlatform::InstanceOf(
+    const BrevState& state, const base::CancelToken* cancel) const {
+  ASSIGN_OR_RETURN(const std::vector<BrevInstance> all, cli_.List(kAskTimeout, cancel));
   return FindInstance(all, state.instance_id.empty() ? state.instance_name : state.instance_id);
 }
 
 absl::StatusOr<std::optional<ContainerFacts>> BrevPlatform::InspectOn(
-    const BrevInstanceShell& shell, const std::string& job_id) const {
-  absl::StatusOr<std::optional<ContainerFacts>> found = shell.Inspect(job_id);
+    const BrevInstanceShell& shell, const std::string& job_id,
+    const base::CancelToken* cancel) const {
+  absl::StatusOr<std::optional<ContainerFacts>> found = shell.Inspect(job_id, cancel);
   if (found.ok()) return found;
   // ssh's configuration may be older than the instance, or than its address, which changes when it
   // is started again.
-  if (!cli_.Refresh(kAskTimeout, nullptr).ok()) return found;
-  return shell.Inspect(job_id);
+  if (!cli_.Refresh(kAskTimeout, cancel).ok()) return found;
+  return shell.Inspect(job_id, cancel);
 }
 
 absl::Status BrevPlatform::RemoveContainer(const BrevInstanceShell& shell,
-                                           const std::string& job_id, bool foreign,
-                                           bool late) const {
+                                           const std::string& job_id, bool foreign, bool late,
+                                           const base::CancelToken* cancel) const {
   for (int round = 0; round < (late ? kLateRounds : 1); ++round) {
-    if (round > 0) Wait(config_.removal_interval);
-    ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job_id));
+    if (round > 0 && CancelledWithin(cancel, config_.removal_interval)) return Cancelled();
+    ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, shell.Inspect(job_id, cancel));
     if (!found.has_value()) continue;
-    if (IsOurs(*found, job_id, foreign)) RETURN_IF_ERROR(shell.Remove(job_id));
+    if (IsOurs(*found, job_id, foreign)) RETURN_IF_ERROR(shell.Remove(job_id, cancel));
     break;
   }
   io::SshCommand logout;
   logout.command = LogoutCommand(job_id);
+  logout.cancel = cancel;
   return shell.Run(logout).status();
 }
 
-absl::Status BrevPlatform::DeleteOwned(const std::string& job_id) const {
+absl::Status BrevPlatform::DeleteOwned(const std::string& job_id,
+                                       const base::CancelToken* cancel) const {
   const std::string name = OwnInstanceName(job_id, config_.daemon_id);
   std::set<std::string> told;
   for (int round = 0; round < kDeleteRounds; ++round) {
-    ASSIGN_OR_RETURN(const std::vector<BrevInstance> all, cli_.List(kAskTimeout, nullptr));
+    ASSIGN_OR_RETURN(const std::vector<BrevInstance> all, cli_.List(kAskTimeout, cancel));
     bool left = false;
     for (const BrevInstance& instance : all) {  // two, when an answer was lost
       if (instance.name != name || UseOf(instance) == InstanceUse::kDeleting) continue;
       left = true;
       if (told.insert(instance.id).second) {
-        RETURN_IF_ERROR(cli_.Delete(instance.id, kDeleteTimeout));
+        RETURN_IF_ERROR(cli_.Delete(instance.id, kDeleteTimeout, cancel));
       }
     }
     if (!left) return absl::OkStatus();
-    if (round > 0) Wait(config_.removal_interval);  // the first look after it mostly finds it told
+    // The first look after it mostly finds it told.
+    if (round > 0 && CancelledWithin(cancel, config_.removal_interval)) return Cancelled();
   }
   return absl::UnavailableError(absl::StrFormat(
       "brev was told to delete instance %s, and still lists it; it costs money until it is gone "
@@ -241,6 +251,7 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
   if (state.foreign) RETURN_IF_ERROR(CheckForeign(job));
   // The port is leased before the container is made.
   const bool has_container = job.instance_port != 0 || state.foreign;
+  const base::CancelToken* const cancel = &session.cancel();
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kCloseTunnel));
   config_.tunnels->Close(job.job_id);
   RETURN_IF_ERROR(session.EndStep(registry::Step::kCloseTunnel));
@@ -248,10 +259,10 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
   std::optional<BrevInstance> instance;
   if (has_container) {
-    const absl::StatusOr<std::optional<BrevInstance>> found = InstanceOf(state);
+    const absl::StatusOr<std::optional<BrevInstance>> found = InstanceOf(state, cancel);
     if (found.ok()) instance = *found;
     // Two of one name, after an answer was lost, are both deleted below.
-    if (!found.ok() && !owned) return found.status();
+    if (!found.ok() && (!owned || absl::IsCancelled(found.status()))) return found.status();
   }
   const InstanceUse use = instance.has_value() ? UseOf(*instance) : InstanceUse::kDeleting;
   if (!owned && (use == InstanceUse::kComing || use == InstanceUse::kUnknown)) {
@@ -262,17 +273,19 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
   std::optional<BrevInstanceShell> shell;
   if (use == InstanceUse::kUsable) shell.emplace(ShellOf(instance->name));
   const auto attempt = [owned](const absl::Status& status) {
-    return owned ? absl::OkStatus() : status;  // it goes with its instance
+    // It goes with its instance.
+    return owned && !absl::IsCancelled(status) ? absl::OkStatus() : status;
   };
   if (shell.has_value()) {
-    const absl::StatusOr<std::optional<ContainerFacts>> found = InspectOn(*shell, job.job_id);
+    const absl::StatusOr<std::optional<ContainerFacts>> found =
+        InspectOn(*shell, job.job_id, cancel);
     RETURN_IF_ERROR(attempt(found.status()));
     if (found.ok() && found->has_value() && IsOurs(**found, job.job_id, state.foreign)) {
       const int64_t grace = std::max<int64_t>(absl::ToInt64Seconds(options.grace_period), 0);
       // Whatever it answers, rm -f has the last word, and says what is wrong.
       RETURN_IF_ERROR(attempt(shell
                                   ->Docker({"stop", "-t", std::to_string(grace), job.job_id},
-                                           options.grace_period + kAskTimeout, nullptr)
+                                           options.grace_period + kAskTimeout, cancel)
                                   .status()));
     }
     if (!found.ok()) shell.reset();
@@ -281,7 +294,8 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveContainer));
   if (shell.has_value()) {
-    RETURN_IF_ERROR(attempt(RemoveContainer(*shell, job.job_id, state.foreign, /*late=*/false)));
+    RETURN_IF_ERROR(
+        attempt(RemoveContainer(*shell, job.job_id, state.foreign, /*late=*/false, cancel)));
   } else if (use == InstanceUse::kStopped && !owned) {
     base::Log(base::LogLevel::kWarning, "platforms",
               "the instance does not run, so the container stays on it, dead",
@@ -291,7 +305,7 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
 
   if (owned) {
     RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveInstance));
-    RETURN_IF_ERROR(DeleteOwned(job.job_id));
+    RETURN_IF_ERROR(DeleteOwned(job.job_id, cancel));
     RETURN_IF_ERROR(session.EndStep(registry::Step::kRemoveInstance));
   }
   ReleaseGpus(job.job_id);
@@ -304,12 +318,13 @@ absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& stat
   ReleaseGpus(job_id);
   if (!state.owned) {
     if (!state.container) return absl::OkStatus();
-    return RemoveContainer(ShellOf(state.instance_name), job_id, /*foreign=*/false, state.in_doubt);
+    return RemoveContainer(ShellOf(state.instance_name), job_id, /*foreign=*/false, state.in_doubt,
+                           /*cancel=*/nullptr);
   }
-  RETURN_IF_ERROR(DeleteOwned(job_id));
+  RETURN_IF_ERROR(DeleteOwned(job_id, /*cancel=*/nullptr));
   for (int round = 0; state.in_doubt && round < kLateRounds; ++round) {
-    Wait(config_.removal_interval);
-    RETURN_IF_ERROR(DeleteOwned(job_id));
+    CancelledWithin(nullptr, config_.removal_interval);
+    RETURN_IF_ERROR(DeleteOwned(job_id, /*cancel=*/nullptr));
   }
   return absl::OkStatus();
 }
@@ -317,7 +332,7 @@ absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& stat
 absl::Status BrevPlatform::StreamLogs(const PlatformJob& job, const LogOptions& options,
                                       LogSink& sink, const base::CancelToken& cancel) {
   const BrevState state = ToBrevState(job.driver_state);
-  ASSIGN_OR_RETURN(const std::optional<BrevInstance> instance, InstanceOf(state));
+  ASSIGN_OR_RETURN(const std::optional<BrevInstance> instance, InstanceOf(state, &cancel));
   if (!instance.has_value()) {
     return absl::NotFoundError(absl::StrFormat(
         "brev does not list instance %s of service %s, and the logs are on it; see brev ls",
@@ -330,7 +345,8 @@ absl::Status BrevPlatform::StreamLogs(const PlatformJob& job, const LogOptions& 
         job.job_id, base::Quoted(instance->name), Describe(*instance), instance->name));
   }
   const BrevInstanceShell shell = ShellOf(instance->name);
-  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, InspectOn(shell, job.job_id));
+  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found,
+                   InspectOn(shell, job.job_id, &cancel));
   if (!found.has_value() || !IsOurs(*found, job.job_id, state.foreign)) {
     return absl::NotFoundError(
         absl::StrFormat("service %s has no container on instance %s, so there are no logs of it",

@@ -121,14 +121,16 @@ class BrevPlatform final : public Platform {
   std::shared_ptr<SharedLook<std::vector<ContainerFacts>>> LookOn(const std::string& instance_name);
   void ForgetLook(const std::string& instance_name);
   // The job's instance; nullopt: brev does not list it.
-  absl::StatusOr<std::optional<BrevInstance>> InstanceOf(const BrevState& state) const;
+  absl::StatusOr<std::optional<BrevInstance>> InstanceOf(const BrevState& state,
+                                                         const base::CancelToken* cancel) const;
   // nullopt: certainly no such container. Brings ssh's configuration up to date where that helps.
   absl::StatusOr<std::optional<ContainerFacts>> InspectOn(const BrevInstanceShell& shell,
-                                                          const std::string& job_id) const;
+                                                          const std::string& job_id,
+                                                          const base::CancelToken* cancel) const;
   // `late`: a docker run of ours may still be at work on the instance.
   absl::Status RemoveContainer(const BrevInstanceShell& shell, const std::string& job_id,
-                               bool foreign, bool late) const;
-  absl::Status DeleteOwned(const std::string& job_id) const;
+                               bool foreign, bool late, const base::CancelToken* cancel) const;
+  absl::Status DeleteOwned(const std::string& job_id, const base::CancelToken* cancel) const;
   absl::Status Undo(const std::string& job_id, const BrevState& state);
 
   const BrevConfig config_;

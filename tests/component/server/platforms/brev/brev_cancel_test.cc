@@ -116,6 +116,59 @@ TEST_F(BrevLifeTest, ARepeatedStartFindsWhatRunsAndARepeatedStopFindsNothing) {
   EXPECT_EQ(world_.Count("brev delete"), 1);
 }
 
+// The next daemon goes on with it.
+TEST_F(BrevLifeTest, TheDaemonsEndIsNotHeldUpByAStop) {
+  const absl::StatusOr<PlatformJob> job = brev_.Launch(Plan(), session_);
+  ASSERT_TRUE(job.ok()) << job.status();
+  for (const char* hangs :
+       {"brev ls", "docker inspect", "docker stop", "docker rm", "brev delete"}) {
+    world_.Remove("hanging");
+    world_.Hang(hangs);
+    Session stop;
+    absl::Status stopped;
+    std::thread thread([&] { stopped = brev_.Stop(*job, {}, stop); });
+    EXPECT_TRUE(world_.WaitForHanging()) << hangs;
+    const absl::Time begin = absl::Now();
+    world_.Resume();
+    stop.token.Cancel();
+    thread.join();
+    EXPECT_TRUE(absl::IsCancelled(stopped)) << hangs << ": " << stopped;
+    EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
+  }
+  Session next;
+  EXPECT_TRUE(brev_.Stop(*job, {}, next).ok());
+  EXPECT_THAT(world_.Read("instances"), HasSubstr("null"));
+}
+
+// What is published for all is dialled at the instance's address once that takes a connection; else
+// by a tunnel.
+TEST_F(BrevLifeTest, AnAddressThatTakesNoConnectionIsNotUsed) {
+  launch::LaunchPlan plan = Plan();
+  plan.platform_options = {{"publish-address", "0.0.0.0"}};
+  for (const bool reachable : {false, true}) {
+    const io::UniqueFd instance(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    ASSERT_EQ(bind(instance.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    ASSERT_EQ(getsockname(instance.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+    if (reachable) {
+      ASSERT_EQ(listen(instance.get(), 1), 0);
+    }
+    world_.Write("hostname", "localhost");  // a name, which is looked up
+    Session session(FreePort());
+    session.instance_port = ntohs(address.sin_port);
+    const absl::StatusOr<PlatformJob> job = brev_.Launch(plan, session);
+    ASSERT_TRUE(job.ok()) << job.status();
+    const Platform::Endpoint endpoint = brev_.EndpointOf(*job);
+    EXPECT_EQ(endpoint.backend.port, reachable ? session.instance_port : job->host_port);
+    EXPECT_EQ(absl::IsNotFound(tunnels_.StateOf(kJobId)), reachable);
+    Session stop;
+    EXPECT_TRUE(brev_.Stop(*job, {}, stop).ok());
+  }
+}
+
 // brev exec and copy start (and bill) an instance that is stopped, and so does brev start.
 TEST_F(BrevLifeTest, NothingThatStartsAnInstanceIsEverCalled) {
   world_.Write("instances", World::Listing("gpu-box", "STOPPED"));

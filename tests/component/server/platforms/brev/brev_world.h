@@ -47,7 +47,7 @@ esac
 if [ -e "$W/ssh-down" ]; then
   echo 'ssh: connect to host 192.0.2.7 port 22: Connection refused' >&2; exit 255
 fi
-if [ "$1" = -G ]; then echo "hostname 192.0.2.7"; exit; fi
+if [ "$1" = -G ]; then echo "hostname $(cat "$W/hostname")"; exit; fi
 for last in "$@"; do
   case "$last" in 127.0.0.1:*:127.0.0.1:*) port=${last#127.0.0.1:}; port=${port%%:*} ;; esac
 done
@@ -97,6 +97,7 @@ esac
               R"("},"ports":{"8080/tcp":[{"HostIp":"127.0.0.1","HostPort":"PORT"}]}})" + "\n");
     Write("template", Listing("NAME", "RUNNING"));
     Write("instances", R"({"workspaces":null})");
+    Write("hostname", "192.0.2.7");
   }
 
   static std::string Listing(const std::string& name, const std::string& status) {

@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "server/base/secret.h"
 #include "server/base/strings.h"
 #include "server/io/ssh.h"
@@ -22,50 +24,61 @@ struct Row {
   const char* advice;
 };
 
+const std::vector<Row>& Rows() {
+  static const auto* const rows = new std::vector<Row>{
+      {"You are currently logged out, would you like to log in? [Y/n]: EOF",
+       Code::kFailedPrecondition, "credentials.json"},
+      {"EOF", Code::kFailedPrecondition, "brev login"},
+      {"Get \"https://x/api\": unexpected EOF", Code::kUnavailable, "try again"},
+      {"status: 401 Unauthorized, body: {}", Code::kFailedPrecondition, "has expired"},
+      {"could not look up instance \"docker\"", Code::kInternal, "report it"},
+      {"ssh: illegal option -- -", Code::kInternal, "report it"},
+      {"instance \"x\" is in state \"STOPPED\" \xE2\x80\x94 please check with: brev ls",
+       Code::kFailedPrecondition, "brev start"},
+      {"ssh connection failed and could not look up instance", Code::kFailedPrecondition,
+       "brev ls"},
+      {"could not connect to instance \"x\"", Code::kUnavailable, "brev refresh"},
+      {"ssh: connect to host 1.2.3.4 port 22: Connection refused", Code::kUnavailable,
+       "takes minutes"},
+      {"ssh: connect to host 1.2.3.4 port 22: Operation timed out", Code::kUnavailable,
+       "takes minutes"},
+      {"ssh: connect to host 1.2.3.4 port 22: Connection timed out", Code::kUnavailable,
+       "takes minutes"},
+      {"ssh: Could not resolve hostname x: Name or service not known", Code::kFailedPrecondition,
+       "brev refresh"},
+      {"Can't open user config file /x/.brev/ssh_config: No such file or directory",
+       Code::kFailedPrecondition, "brev refresh"},
+      {"ubuntu@x: Permission denied (publickey).", Code::kFailedPrecondition, "brev.pem"},
+      {"instance type \"T\" is not a recognized type", Code::kFailedPrecondition, "brev search"},
+      {"instance type \"T\" is invalid or unavailable", Code::kFailedPrecondition, "brev search"},
+      {"could not resolve workspace group for T", Code::kUnavailable, "again"},
+      {"could only create 0/1 instances", Code::kResourceExhausted, "--instance-type"},
+      {"Timeout waiting for ready state", Code::kUnavailable, "takes minutes"},
+      {"SSH key not found at /root/.brev/brev.pem", Code::kFailedPrecondition, "brev login"},
+      {"unknown flag: --gpu", Code::kFailedPrecondition, "brev --version"},
+      {"instance \"x\" does not support stop.", Code::kFailedPrecondition, "brev delete"},
+      {"instance with id/name x not found", Code::kNotFound, "brev ls"},
+      {"multiple instances found with id/name x", Code::kFailedPrecondition, "by its id"},
+      {"instance with id/name x is a failed workspace", Code::kFailedPrecondition, "by its id"},
+      {"Get \"https://x/api\": dial tcp: lookup x: no such host", Code::kUnavailable, "DNS"},
+      {"something new", Code::kUnavailable, "something new"},
+  };
+  return *rows;
+}
+
 TEST(BrevErrorTest, EveryTextIsAnsweredWithItsAdvice) {
-  for (const Row& row : std::vector<Row>{
-           {"You are currently logged out, would you like to log in? [Y/n]: EOF",
-            Code::kFailedPrecondition, "credentials.json"},
-           {"EOF", Code::kFailedPrecondition, "brev login"},
-           {"Get \"https://x/api\": unexpected EOF", Code::kUnavailable, "try again"},
-           {"status: 401 Unauthorized, body: {}", Code::kFailedPrecondition, "has expired"},
-           {"could not look up instance \"docker\"", Code::kInternal, "report it"},
-           {"ssh: illegal option -- -", Code::kInternal, "report it"},
-           {"instance \"x\" is in state \"STOPPED\" \xE2\x80\x94 please check with: brev ls",
-            Code::kFailedPrecondition, "brev start"},
-           {"ssh connection failed and could not look up instance", Code::kFailedPrecondition,
-            "brev ls"},
-           {"could not connect to instance \"x\"", Code::kUnavailable, "brev refresh"},
-           {"ssh: connect to host 1.2.3.4 port 22: Connection refused", Code::kUnavailable,
-            "takes minutes"},
-           {"ssh: connect to host 1.2.3.4 port 22: Operation timed out", Code::kUnavailable,
-            "takes minutes"},
-           {"ssh: connect to host 1.2.3.4 port 22: Connection timed out", Code::kUnavailable,
-            "takes minutes"},
-           {"ssh: Could not resolve hostname x: Name or service not known",
-            Code::kFailedPrecondition, "brev refresh"},
-           {"Can't open user config file /x/.brev/ssh_config: No such file or directory",
-            Code::kFailedPrecondition, "brev refresh"},
-           {"ubuntu@x: Permission denied (publickey).", Code::kFailedPrecondition, "brev.pem"},
-           {"instance type \"T\" is not a recognized type", Code::kFailedPrecondition,
-            "brev search"},
-           {"instance type \"T\" is invalid or unavailable", Code::kFailedPrecondition,
-            "brev search"},
-           {"could not resolve workspace group for T", Code::kUnavailable, "again"},
-           {"could only create 0/1 instances", Code::kResourceExhausted, "--instance-type"},
-           {"Timeout waiting for ready state", Code::kUnavailable, "takes minutes"},
-           {"SSH key not found at /root/.brev/brev.pem", Code::kFailedPrecondition, "brev login"},
-           {"unknown flag: --gpu", Code::kFailedPrecondition, "brev --version"},
-           {"instance \"x\" does not support stop.", Code::kFailedPrecondition, "brev delete"},
-           {"instance with id/name x not found", Code::kNotFound, "brev ls"},
-           {"multiple instances found with id/name x", Code::kFailedPrecondition, "by its id"},
-           {"instance with id/name x is a failed workspace", Code::kFailedPrecondition,
-            "by its id"},
-           {"something new", Code::kUnavailable, "something new"},
-       }) {
+  for (const Row& row : Rows()) {
     const absl::Status status = BrevError("brev failed", row.words);
     EXPECT_EQ(status.code(), row.code) << row.words;
     EXPECT_THAT(Message(status), HasSubstr(row.advice)) << row.words;
+  }
+}
+
+TEST(BrevErrorTest, EveryRuleHasARow) {
+  for (const BrevFailureRule& rule : BrevFailureRules()) {
+    EXPECT_TRUE(std::any_of(Rows().begin(), Rows().end(), [&rule](const Row& row) {
+      return base::AsciiLower(row.words).find(rule.text) != std::string::npos;
+    })) << rule.text;
   }
 }
 
