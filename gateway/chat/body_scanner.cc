@@ -2,6 +2,8 @@
 
 #include <absl/strings/str_format.h>
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "server/base/errors.h"
@@ -11,9 +13,21 @@ namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// JSON's four, which indented bodies have by the dozen.
+// JSON's four, which indented bodies have by the dozen: spaces eight at a time.
 const char* SkipSpace(const char* at, const char* end) {
-  while (at != end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r')) ++at;
+  constexpr uint64_t kEightSpaces = 0x2020202020202020;
+  while (at != end && static_cast<unsigned char>(*at) <= ' ') {
+    uint64_t eight;
+    if (*at == ' ' && end - at >= 8) {
+      std::memcpy(&eight, at, sizeof(eight));
+      if (eight == kEightSpaces) {
+        at += 8;
+        continue;
+      }
+    }
+    if (*at != ' ' && *at != '\n' && *at != '\t' && *at != '\r') break;
+    ++at;
+  }
   return at;
 }
 
@@ -32,7 +46,7 @@ absl::Status BodyScanner::Feed(std::string_view bytes) {
   feed_ = bytes.data();
   const char* at = bytes.data();
   const char* const end = at + bytes.size();
-  while (at != end && error_.ok()) {
+  while (at != end && state_ != State::kFailed) {
     switch (state_) {
       case State::kString:
         at = ReadString(at, end);
@@ -59,50 +73,71 @@ absl::Status BodyScanner::Feed(std::string_view bytes) {
 }
 
 absl::Status BodyScanner::Finish() {
-  if (error_.ok() && state_ != State::kDone) {
+  if (state_ != State::kDone && state_ != State::kFailed) {
     error_ = base::TokenError(
         base::ErrorToken::kBadRequest,
         offset_ == 0
             ? absl::StrFormat("%s is empty: expected a JSON object", options_.subject)
             : absl::StrFormat("%s is not valid JSON: it ends after %d bytes, where %s was expected",
                               options_.subject, offset_, Expected()));
+    state_ = State::kFailed;
   }
   return error_;
 }
 
-// White space, and then one byte outside of strings, numbers and literals.
+// White space and punctuation, up to a string, a number or a literal.
 const char* BodyScanner::ReadStructure(const char* at, const char* end) {
-  at = SkipSpace(at, end);
-  if (at == end) return at;
-  switch (state_) {
-    case State::kStart:
-      return *at == '{' ? Open(at) : Refuse(at, Expected());
-    case State::kFirstKey:
-      if (*at == '}') return Close(at);
-      [[fallthrough]];
-    case State::kKey:
-      if (*at != '"') return Refuse(at, Expected());
-      in_key_ = true;
-      text_.clear();
-      state_ = State::kString;
-      return at + 1;
-    case State::kColon:
-      if (*at != ':') return Refuse(at, Expected());
-      state_ = State::kValue;
-      return at + 1;
-    case State::kFirstElement:
-      if (*at == ']') return Close(at);
-      [[fallthrough]];
-    case State::kValue:
-      return BeginValue(at);
-    case State::kAfterValue:
-      if (*at == (inside_object() ? '}' : ']')) return Close(at);
-      if (*at != ',') return Refuse(at, Expected());
-      state_ = inside_object() ? State::kKey : State::kValue;
-      return at + 1;
-    default:
-      return Refuse(at, Expected());
+  while (state_ <= State::kDone) {
+    at = SkipSpace(at, end);
+    if (at == end) return at;
+    switch (state_) {
+      case State::kFirstKey:
+        if (*at == '}') {
+          at = Close(at);
+          break;
+        }
+        [[fallthrough]];
+      case State::kKey:
+        if (*at != '"') return Refuse(at, Expected());
+        in_key_ = true;
+        text_.clear();
+        state_ = State::kString;
+        return at + 1;
+      case State::kColon:
+        if (*at != ':') return Refuse(at, Expected());
+        state_ = State::kValue;
+        ++at;
+        break;
+      case State::kFirstElement:
+        if (*at == ']') {
+          at = Close(at);
+          break;
+        }
+        [[fallthrough]];
+      case State::kValue:
+        at = BeginValue(at);
+        break;
+      case State::kAfterValue:
+        if (*at == ',') {
+          state_ = inside_object() ? State::kKey : State::kValue;
+          ++at;
+        } else if (*at == (inside_object() ? '}' : ']')) {
+          at = Close(at);
+        } else {
+          return Refuse(at, Expected());
+        }
+        break;
+      case State::kStart:
+        if (*at == '{') {
+          at = Open(at);
+          break;
+        }
+        [[fallthrough]];
+      default:
+        return Refuse(at, Expected());
+    }
   }
+  return at;
 }
 
 const char* BodyScanner::BeginValue(const char* at) {
@@ -152,7 +187,12 @@ const char* BodyScanner::Close(const char* at) {
 const char* BodyScanner::ReadNumber(const char* at, const char* end) {
   using N = NumberState;
   const char* const begin = at;
-  const char* const limit = begin + (kMaxBodyNumberBytes - text_.size());
+  const auto room = static_cast<ptrdiff_t>(kMaxBodyNumberBytes - text_.size());
+  const char* const limit = end - begin > room ? begin + room : end;
+  // To the last of the digits that follow.
+  const auto skip_digits = [&at, limit] {
+    while (limit - at > 1 && IsDigit(at[1])) ++at;
+  };
   for (; at != end; ++at) {
     const bool digit = IsDigit(*at);
     const bool exponent = *at == 'e' || *at == 'E';
@@ -166,7 +206,10 @@ const char* BodyScanner::ReadNumber(const char* at, const char* end) {
         break;
       case N::kZero:
       case N::kInteger:
-        if (digit && number_state_ == N::kInteger) break;
+        if (digit && number_state_ == N::kInteger) {
+          skip_digits();
+          break;
+        }
         if (*at != '.' && !exponent) return EndNumber(begin, at);
         number_state_ = exponent ? N::kE : N::kPoint;
         break;
@@ -175,7 +218,10 @@ const char* BodyScanner::ReadNumber(const char* at, const char* end) {
         number_state_ = N::kFraction;
         break;
       case N::kFraction:
-        if (digit) break;
+        if (digit) {
+          skip_digits();
+          break;
+        }
         if (!exponent) return EndNumber(begin, at);
         number_state_ = N::kE;
         break;
@@ -193,7 +239,7 @@ const char* BodyScanner::ReadNumber(const char* at, const char* end) {
         if (!digit) return EndNumber(begin, at);
         break;
     }
-    if (at == limit) {
+    if (at - begin >= room) {
       return Refuse(at, absl::StrFormat("a number of at most %d bytes", kMaxBodyNumberBytes));
     }
   }
@@ -250,14 +296,16 @@ std::string_view BodyScanner::Expected() const {
       return literal_;
     case State::kDone:
       return "nothing after the object";
+    case State::kFailed:
+      break;
   }
   return "";
 }
 
 bool BodyScanner::Deliver(absl::Status status) {
-  if (status.ok()) [[likely]]
-    return true;
+  if (status.ok()) return true;
   error_ = std::move(status);
+  state_ = State::kFailed;
   return false;
 }
 
@@ -266,6 +314,7 @@ const char* BodyScanner::Refuse(const char* at, std::string_view expected) {
       base::ErrorToken::kBadRequest,
       absl::StrFormat("%s is not valid JSON: at byte %d expected %s, found %s", options_.subject,
                       offset_ + static_cast<uint64_t>(at - feed_), expected, Shown(at)));
+  state_ = State::kFailed;
   return at;
 }
 

@@ -70,7 +70,7 @@ class BodyScanner {
   uint64_t offset() const { return offset_; }
 
  private:
-  // What the next byte belongs to.
+  // What the next byte belongs to. Those up to kDone are white space and punctuation.
   enum class State {
     kStart,         // before the top-level {
     kFirstKey,      // after {: a name or }
@@ -79,12 +79,13 @@ class BodyScanner {
     kValue,         // a value must come
     kFirstElement,  // after [: a value or ]
     kAfterValue,    // a comma, or the end of the container
+    kDone,          // after the top-level }
     kString,        // inside a name or a string value
     kEscape,        // inside an escape sequence; held_ has its beginning
     kCharacter,     // inside a multi-byte character; held_ has its beginning
     kNumber,
     kLiteral,
-    kDone,  // after the top-level }
+    kFailed,  // error_ says why
   };
   // Where a number's text stands in RFC 8259's grammar.
   enum class NumberState {
@@ -99,8 +100,8 @@ class BodyScanner {
     kExponent
   };
 
-  // Each reads from `at` what belongs to the state and returns where it stopped. At an error error_
-  // is set.
+  // Each reads from `at` what belongs to the state and returns where it stopped: at the end of
+  // the input, or where state_ says what comes. After an error that is kFailed.
   const char* ReadStructure(const char* at, const char* end);
   const char* ReadString(const char* at, const char* end);
   const char* ReadEscape(const char* at);
@@ -128,7 +129,7 @@ class BodyScanner {
   base::BodySink& sink_;
   const BodyScannerOptions options_;
   const StringKernels& kernels_;
-  absl::Status error_;
+  absl::Status error_;  // set in the state kFailed, and there alone
   State state_ = State::kStart;
   NumberState number_state_ = NumberState::kMinus;
   bool in_key_ = false;  // the string being read is a name

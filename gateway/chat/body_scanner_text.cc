@@ -31,7 +31,8 @@ std::string_view Between(const char* from, const char* to) {
 const char* BodyScanner::ReadString(const char* at, const char* end) {
   bool batch = !in_key_ && options_.string_form == StringForm::kDecoded;
   while (true) {
-    const PlainRun run = kernels_.plain_run(at, end);
+    const PlainRun run =
+        end - at < kStringBlockBytes / 4 ? PlainRunByBytes(at, end) : kernels_.plain_run(at, end);
     std::string_view text = Between(at, run.stop);
     if (!run.ascii) {
       if (run.stop == end) text.remove_suffix(CutCharacterBytes(text));
@@ -55,7 +56,7 @@ const char* BodyScanner::ReadString(const char* at, const char* end) {
         at = run.stop;
       }
       at = ReadEscapedText(at, end, batch);
-      if (state_ != State::kString || !error_.ok()) return at;
+      if (state_ != State::kString) return at;
       continue;
     }
     if (!EmitText(at, text)) return at;

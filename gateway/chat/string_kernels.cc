@@ -7,12 +7,6 @@ namespace {
 
 bool IsStop(char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20; }
 
-PlainRun PortablePlainRun(const char* at, const char* end) {
-  unsigned char seen = 0;
-  while (at != end && !IsStop(*at)) seen |= static_cast<unsigned char>(*at++);
-  return {at, seen < 0x80};
-}
-
 BlockMasks PortableBlock(const char* at) {
   BlockMasks masks{0, 0};
   for (int i = 0; i < kStringBlockBytes; ++i) {
@@ -29,7 +23,7 @@ std::vector<const StringKernels*> SimdStringKernels() { return {}; }
 #endif
 
 const StringKernels& PortableStringKernels() {
-  static constexpr StringKernels kPortable{"portable", PortablePlainRun, PortableBlock};
+  static constexpr StringKernels kPortable{"portable", PlainRunByBytes, PortableBlock};
   return kPortable;
 }
 

@@ -35,6 +35,16 @@ struct StringKernels {
   BlockMasks (*block)(const char* at);
 };
 
+inline PlainRun PlainRunByBytes(const char* at, const char* end) {
+  unsigned char seen = 0;
+  for (; at != end; ++at) {
+    const auto byte = static_cast<unsigned char>(*at);
+    if (byte < 0x20 || byte == '"' || byte == '\\') break;
+    seen |= byte;
+  }
+  return {at, seen < 0x80};
+}
+
 // One byte after the other: for machines without the others, and the tests' reference.
 const StringKernels& PortableStringKernels();
 

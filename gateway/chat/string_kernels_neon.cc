@@ -54,7 +54,7 @@ PlainRun NeonPlainRun(const char* at, const char* end) {
     }
     seen = vorrq_u8(seen, vorrq_u8(vorrq_u8(a, b), vorrq_u8(c, d)));
   }
-  const PlainRun rest = PortableStringKernels().plain_run(at, end);
+  const PlainRun rest = PlainRunByBytes(at, end);
   return {rest.stop, rest.ascii && vmaxvq_u8(seen) < 0x80};
 }
 

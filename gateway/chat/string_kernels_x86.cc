@@ -42,7 +42,7 @@ PlainRun Sse2PlainRun(const char* at, const char* end) {
     }
     seen = _mm_or_si128(seen, bytes);
   }
-  const PlainRun rest = PortableStringKernels().plain_run(at, end);
+  const PlainRun rest = PlainRunByBytes(at, end);
   return {rest.stop, rest.ascii && Mask16(seen) == 0};
 }
 

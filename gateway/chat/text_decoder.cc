@@ -11,19 +11,17 @@ namespace {
 // Blocks without a stop, one after the other, that end the decoding.
 constexpr int kPlainBlocks = 4;
 
-// Copies `size` bytes, in steps of 16: both sides have room for a whole last step. A memcpy of a
-// size that only the run time knows would be a call for every escape.
-void CopyRun(char* to, const char* from, size_t size) {
-  std::memcpy(to, from, 16);
-  for (size_t done = 16; done < size; done += 16) std::memcpy(to + done, from + done, 16);
+// Copies [from, to) in steps of 16: both sides have room for a whole last step. A memcpy of a size
+// that only the run time knows would be a call for every escape.
+void Append(char*& out, const char* from, const char* to) {
+  const auto size = to - from;
+  for (ptrdiff_t done = 0; done < size; done += 16) std::memcpy(out + done, from + done, 16);
+  out += size;
 }
 
-// Decodes the escape at `at` (12 bytes can be read) to `out`; null if it is wrong.
-const char* DecodeEscape(const char* at, char*& out) {
-  if (const char meaning = SimpleEscape(at[1]); meaning != 0) {
-    *out++ = meaning;
-    return at + 2;
-  }
+// Decodes the \uXXXX or the pair of them at `at` (12 bytes can be read) to `out`; null if it is
+// wrong, or another escape.
+const char* DecodeUnicodeEscape(const char* at, char*& out) {
   if (at[1] != 'u') return nullptr;
   const int32_t unit = CodeUnit(at + 2);
   if (unit < 0 || IsLowSurrogate(unit)) return nullptr;
@@ -55,23 +53,31 @@ DecodedText DecodeText(const StringKernels& kernels, const char* at, const char*
     if (out > full) return ended(End::kRoom);
     const BlockMasks block = kernels.block(at);
     non_ascii |= block.non_ascii;
-    // The stops are all known from here on: going from one escape to the next waits for no load.
+    // The stops are all known from here on: going from one escape to the next waits for no load,
+    // and past one of two bytes not even for its place.
     const char* const begin = at;
     uint64_t stops = block.stops;
     plain_blocks = stops == 0 ? plain_blocks + 1 : 0;
-    while (true) {
-      const auto run_end = begin + std::countr_zero(stops);  // the whole block, if there is none
-      const auto run = static_cast<size_t>(run_end - at);
-      if (run != 0) CopyRun(out, at, run);  // none between two escapes
-      out += run;
-      at = run_end;
-      if (stops == 0) break;
+    while (stops != 0) {
+      const char* const stop = begin + std::countr_zero(stops);
+      Append(out, at, stop);
+      at = stop;
       if (*at != '\\') return ended(End::kStop);
-      const char* const next = DecodeEscape(at, out);
+      if (const char meaning = SimpleEscape(at[1]); meaning != 0) {
+        *out++ = meaning;
+        at += 2;
+        stops &= ~(3 * (stops & -stops));  // what is escaped is no stop
+        continue;
+      }
+      const char* const next = DecodeUnicodeEscape(at, out);
       if (next == nullptr) return ended(End::kStop);
       at = next;
       if (at - begin >= kStringBlockBytes) break;
-      stops &= ~uint64_t{0} << (at - begin);  // an escaped quote or backslash is no stop
+      stops &= ~uint64_t{0} << (at - begin);
+    }
+    if (const char* const rest = begin + kStringBlockBytes; at < rest) {
+      Append(out, at, rest);
+      at = rest;
     }
     if (plain_blocks == kPlainBlocks) return ended(End::kPlain);
   }
