@@ -53,13 +53,6 @@ soak() {
     /usr/bin/python3 tests/e2e/soak.py "$@" --seed "$seed"
 }
 
-# What a fuzzer finds stays in build/soak, with the input that shows it.
-fuzz() {
-  mkdir -p "$results/$1-found"
-  "build/fuzz/bin/$1" -max_total_time=$((fuzz_minutes * 60)) -seed=$((seed % 2147483647 + 1)) \
-    -dict=tests/fuzz/json.dict -artifact_prefix="$results/$1-" "$results/$1-found" "tests/fuzz/corpus/${1#fuzz_}"
-}
-
 cmake --preset release > /dev/null &&
   cmake --build --preset release -j2 --target tao-inference-server tao-inference tao-process-parent \
     reference-backend || exit 1
@@ -67,10 +60,7 @@ for platform in "${platforms[@]}"; do
   [ "$rounds" -eq 0 ] || part "crash-$platform" soak crash --platform "$platform" --rounds "$rounds"
 done
 [ "$load_minutes" -eq 0 ] || part load soak load --seconds $((load_minutes * 60))
-if [ "$fuzz_minutes" -gt 0 ]; then
-  cmake --preset fuzz > /dev/null && cmake --build --preset fuzz -j2 || exit 1
-  for program in build/fuzz/bin/fuzz_*; do part "$(basename "$program")" fuzz "$(basename "$program")"; done
-fi
+[ "$fuzz_minutes" -eq 0 ] || part fuzz scripts/fuzz.sh $((fuzz_minutes * 60)) "$seed"
 
 echo "=== seed $seed, $SECONDS s"
 cat "$results/summary"
