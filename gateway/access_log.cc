@@ -39,6 +39,7 @@ void AccessLog::Write(const Exchange& exchange, const absl::Status& status) cons
              {"method", std::string(method_)},
              {"path", std::string(path_.substr(0, kMaxPathBytes))},
              {"status", std::to_string(answered)},
+             {"stage", std::string(ToString(exchange.stage()))},
              {"error", std::string(token.has_value() ? base::RuleOf(*token).name : "")},
              {"why", std::string(base::ToStd(status.message()))},
              {"job_id", service == nullptr ? "" : service->job_id},

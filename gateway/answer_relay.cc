@@ -9,7 +9,9 @@
 #include "gateway/chat/routing_keys.h"
 #include "gateway/container_error.h"
 #include "gateway/http/grammar.h"
+#include "gateway/infer_status.h"
 #include "server/base/errors.h"
+#include "server/base/strings.h"
 
 namespace tao::gateway {
 
@@ -33,19 +35,23 @@ absl::Status NotReady(const routing::Service& service, const ContainerError& sai
 }  // namespace
 
 AnswerRelay::AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client,
-                         const routing::Service& service, const chat::RoutingKeys& keys,
+                         Heartbeat& heartbeat, const routing::Service& service,
+                         const chat::RoutingKeys& keys, const RequestBody& body,
                          std::string_view request_id, bool may_translate)
     : upstream_(upstream),
       client_(client),
+      heartbeat_(heartbeat),
       service_(service),
       keys_(keys),
+      body_(body),
       request_id_(request_id),
       may_translate_(may_translate) {}
 
 Task<absl::Status> AnswerRelay::Run() {
-  absl::Status status = co_await upstream_.ReadHead();
+  absl::Status status = co_await AwaitHead();
   if (!status.ok()) co_return status;
   status_ = upstream_.head().status;
+  if (heartbeat_.has_begun_stream()) co_return co_await GoOnWithStream();
   if (status_ == 202) co_return co_await RefuseAccepted();
 
   Answer answer = Plan();
@@ -57,6 +63,41 @@ Task<absl::Status> AnswerRelay::Run() {
   if (!status.ok()) co_return status;
   if (answer.is_translated) co_return co_await Translate();
   co_return co_await Relay();
+}
+
+// A client that is to get a stream does not wait for ever without a sign of life.
+Task<absl::Status> AnswerRelay::AwaitHead() {
+  while (true) {
+    absl::Status status = co_await upstream_.ReadHead(heartbeat_.due());
+    if (!status.ok() || upstream_.has_head()) co_return status;
+    if (may_translate_ && keys_.stream() && body_.done()) {
+      status = co_await heartbeat_.Beat(service_, kKeepAlive, false);
+      if (!status.ok()) co_return status;
+    } else {
+      heartbeat_.Sent();  // nothing can be sent; look again later
+    }
+  }
+}
+
+// The client has got the head of a stream, before the backend's answer was there. Whatever is no
+// stream, and cannot be made one, is an error now.
+Task<absl::Status> AnswerRelay::GoOnWithStream() {
+  const Answer answer = Plan();
+  is_event_stream_ = true;
+  if (status_ == 200 && answer.is_translated) co_return co_await Translate();
+  if (status_ == 200 && answer.is_event_stream) co_return co_await Relay();
+  if (status_ == 200) {
+    co_return base::TokenError(
+        base::ErrorToken::kUpstreamReset,
+        absl::StrFormat("service %s answered with something that is neither events nor a plain "
+                        "JSON completion (Content-Type %s)",
+                        service_.job_id,
+                        base::Quoted(upstream_.head().fields.ValueOf(FieldId::kContentType))));
+  }
+  absl::Status status = co_await ReadShort();
+  if (!status.ok()) co_return status;
+  if (status_ == 202) co_return NotReady(service_, ParseContainerError(short_));
+  co_return StatusOfAnswer(status_, short_, service_);
 }
 
 // A 202 says "still loading". OpenAI's clients take every 2xx for an answer, so it becomes the
@@ -164,7 +205,15 @@ Task<absl::Status> AnswerRelay::NextPiece(BodyPiece* piece) {
   if (!status.ok() || !piece->data.empty() || piece->last) co_return status;
   status = co_await client_.Flush();
   if (!status.ok()) co_return status;
-  co_return co_await upstream_.ReadBody(piece);
+  heartbeat_.Sent();
+  while (true) {
+    const bool may_beat = is_event_stream_ && events_.at_boundary();
+    status =
+        co_await upstream_.ReadBody(piece, may_beat ? heartbeat_.due() : absl::InfiniteDuration());
+    if (!status.ok() || !piece->data.empty() || piece->last) co_return status;
+    status = co_await heartbeat_.Beat(service_, kKeepAlive, true);
+    if (!status.ok()) co_return status;
+  }
 }
 
 Task<absl::Status> AnswerRelay::Write(std::string_view data, bool last) {

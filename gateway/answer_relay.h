@@ -10,6 +10,8 @@
 
 #include "gateway/chat/sse_boundary.h"
 #include "gateway/exchange_client.h"
+#include "gateway/heartbeat.h"
+#include "gateway/request_body.h"
 #include "gateway/upstream/upstream_connection.h"
 
 namespace tao::chat {
@@ -22,9 +24,9 @@ class AnswerRelay {
  public:
   // Everything outlives the relay. `request_id` stands in for the id of an answer that is
   // translated.
-  AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client,
+  AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client, Heartbeat& heartbeat,
               const routing::Service& service, const chat::RoutingKeys& keys,
-              std::string_view request_id, bool may_translate);
+              const RequestBody& body, std::string_view request_id, bool may_translate);
 
   // Reads the answer and writes it, to its end. An error after begun() leaves it cut off: the
   // caller then calls ExchangeClient::FailAnswer.
@@ -38,6 +40,8 @@ class AnswerRelay {
   uint64_t bytes() const { return bytes_; }  // written to the client
 
  private:
+  transport::Task<absl::Status> AwaitHead();
+  transport::Task<absl::Status> GoOnWithStream();
   transport::Task<absl::Status> RefuseAccepted();
   transport::Task<absl::Status> AddAdvice(Answer* answer);
   transport::Task<absl::Status> ReadShort();
@@ -50,8 +54,10 @@ class AnswerRelay {
 
   upstream::UpstreamConnection& upstream_;
   ExchangeClient& client_;
+  Heartbeat& heartbeat_;
   const routing::Service& service_;
   const chat::RoutingKeys& keys_;
+  const RequestBody& body_;
   const std::string_view request_id_;
   const bool may_translate_;
 

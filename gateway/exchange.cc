@@ -43,6 +43,22 @@ bool IsTimeout(const absl::Status& status) {
 
 }  // namespace
 
+std::string_view ToString(ExchangeStage stage) {
+  switch (stage) {
+    case ExchangeStage::kBody:
+      return "body";
+    case ExchangeStage::kHeld:
+      return "held";
+    case ExchangeStage::kConnect:
+      return "connect";
+    case ExchangeStage::kFirstByte:
+      return "first_byte";
+    case ExchangeStage::kAnswer:
+      return "answer";
+  }
+  return "";
+}
+
 Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request)
     : worker_(worker),
       client_(client),
@@ -50,6 +66,8 @@ Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest reque
       snapshot_(worker.routing()),
       routing_(*snapshot_->table, request_.selector),
       body_(client, routing_, worker.config().max_body_bytes, request_.body_length),
+      heartbeat_(client, worker.config()),
+      wake_up_(worker.io().get_executor()),
       upload_ended_(worker.io().get_executor()) {
   worker_.Register(this);
 }
@@ -63,20 +81,22 @@ Task<absl::Status> Exchange::Run() {
   absl::Status status = body_.CheckLength();
   if (status.ok()) status = routing_.OnHead();
   if (status.ok()) status = co_await HoldBody();
-  if (status.ok()) status = CheckService();
+  if (status.ok()) status = co_await AwaitService();
   if (status.ok()) status = co_await SendRequest();
   if (status.ok()) {
-    relay_.emplace(*upstream_, client_, *service(), routing_.keys(), request_.forward.request_id,
-                   request_.may_translate);
+    stage_ = ExchangeStage::kFirstByte;
+    relay_.emplace(*upstream_, client_, heartbeat_, *service(), routing_.keys(), body_,
+                   request_.forward.request_id, request_.may_translate);
     status = co_await relay_->Run();
   }
   status = Reason(std::move(status));
   Report(status);
-  answer_begun_ = relay_.has_value() && relay_->begun();
+  answer_begun_ = heartbeat_.has_begun_stream() || (relay_.has_value() && relay_->begun());
   if (!status.ok() && answer_begun_) {
-    upstream_->Abort();
+    if (upstream_ != nullptr) upstream_->Abort();
     answer_begun_ = !client_.WithdrawAnswer();
-    if (answer_begun_) co_await client_.FailAnswer(status, relay_->between_events());
+    const bool between_events = !relay_.has_value() || relay_->between_events();
+    if (answer_begun_) co_await client_.FailAnswer(status, between_events);
   }
   co_await EndUpload();
   Recycle();
@@ -91,7 +111,9 @@ Task<absl::Status> Exchange::HoldBody() {
   if (is_long && service() != nullptr) {
     // Spare the client the sending.
     absl::Status serving = routing::CheckServing(*service());
-    if (!serving.ok()) co_return serving;
+    const bool may_wait = base::TokenOf(serving) == ErrorToken::kModelNotReady &&
+                          ColdStartWait() > absl::ZeroDuration();
+    if (!serving.ok() && !may_wait) co_return serving;
   }
   while (!body_.done() && (service() == nullptr || held_.size() < kHoldBytes)) {
     BodyPiece piece;
@@ -110,22 +132,27 @@ Task<absl::Status> Exchange::HoldBody() {
   co_return absl::OkStatus();
 }
 
-absl::Status Exchange::CheckService() const {
+// By the newest table: while the body was read the service may have begun to stop, and Stop counts
+// on it that nothing new is sent then.
+absl::Status Exchange::CheckService() {
   if (!cancelled_.ok()) return cancelled_;
-  // By the newest table: while the body was read the service may have begun to stop, and Stop
-  // counts on it that nothing new is sent then.
   const routing::Service* const now = worker_.routing()->table->Find(service()->job_id);
-  if (now != nullptr) return routing::CheckServing(*now);
-  return base::TokenError(
-      ErrorToken::kServiceDraining,
-      absl::StrFormat("service %s was stopped while the request was read", service()->job_id));
+  if (now == nullptr) {
+    return base::TokenError(
+        ErrorToken::kServiceDraining,
+        absl::StrFormat("service %s was stopped before it got the request", service()->job_id));
+  }
+  routing_.Rebind(*worker_.routing()->table, *now);
+  snapshot_ = worker_.routing();
+  return routing::CheckServing(*now);
 }
 
 // Sends the head and what is held of the body, in one write, and lets the rest of the body follow
 // while the answer is awaited.
 Task<absl::Status> Exchange::SendRequest() {
+  stage_ = ExchangeStage::kConnect;
   routing_.Commit();
-  counted_ = worker_.routing()->counts.at(service()->job_id);  // CheckService has found it there
+  counted_ = snapshot_->counts.at(service()->job_id);  // CheckService has found it there
   counted_->Begin(worker_.index());
   const std::optional<uint64_t> length =
       body_.done() ? std::optional<uint64_t>(beginning_.size()) : body_.length();
@@ -226,6 +253,7 @@ void Exchange::Cancel(absl::Status why) {
   if (!cancelled_.ok()) return;
   cancelled_ = std::move(why);
   if (upstream_ != nullptr) upstream_->Abort();
+  wake_up_.Set();
   client_.Interrupt();
 }
 

@@ -16,6 +16,7 @@
 #include "gateway/answer_relay.h"
 #include "gateway/exchange_client.h"
 #include "gateway/exchange_counts.h"
+#include "gateway/heartbeat.h"
 #include "gateway/request_body.h"
 #include "gateway/request_routing.h"
 #include "gateway/request_wishes.h"
@@ -38,6 +39,16 @@ struct ExchangeRequest {
   bool may_translate = false;  // JSON-to-SSE, if the client asks for a stream
 };
 
+// How far an exchange has come; for the access log.
+enum class ExchangeStage {
+  kBody,       // the request's body is read, as far as needed to know its service
+  kHeld,       // it waits for its service to become READY
+  kConnect,    // a connection to the backend is opened, and the request sent
+  kFirstByte,  // the backend has the request, or is being sent the rest; no head yet
+  kAnswer,     // the answer is relayed
+};
+std::string_view ToString(ExchangeStage stage);  // "body", "held", ...
+
 class Exchange {
  public:
   // The worker and the client outlive the exchange.
@@ -56,6 +67,7 @@ class Exchange {
 
   // Null until it is chosen.
   const routing::Service* service() const { return routing_.service(); }
+  ExchangeStage stage() const { return answer_status() != 0 ? ExchangeStage::kAnswer : stage_; }
   bool answer_begun() const { return answer_begun_; }
   int answer_status() const { return relay_.has_value() ? relay_->status() : 0; }
   uint64_t body_bytes() const { return body_.bytes(); }  // of the request, read so far
@@ -63,7 +75,10 @@ class Exchange {
 
  private:
   transport::Task<absl::Status> HoldBody();
-  absl::Status CheckService() const;
+  absl::Status CheckService();
+  transport::Task<absl::Status> AwaitService();
+  absl::Duration ColdStartWait() const;
+  bool WantsEvents() const { return request_.may_translate && routing_.keys().stream(); }
   transport::Task<absl::Status> SendRequest();
   void LimitTime();
   transport::Task<absl::Status> Connect();
@@ -76,10 +91,14 @@ class Exchange {
   Worker& worker_;
   ExchangeClient& client_;
   const ExchangeRequest request_;
-  const std::shared_ptr<const RoutingSnapshot> snapshot_;  // pins the service
+  std::shared_ptr<const RoutingSnapshot> snapshot_;  // pins the service
   RequestRouting routing_;
   RequestBody body_;
   std::shared_ptr<ExchangeCounts> counted_;  // where this exchange counts as in flight
+
+  ExchangeStage stage_ = ExchangeStage::kBody;
+  Heartbeat heartbeat_;
+  transport::Signal wake_up_;  // while held
 
   std::string held_;            // the beginning of the body, where it came in several pieces
   std::string_view beginning_;  // the same, or the client's only piece

@@ -38,7 +38,11 @@ class ExchangeClient {
   // The next bytes of the request's body, valid until the next call; not called after the last.
   virtual transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) = 0;
 
-  // Begins the answer. The head may wait for the first bytes of the body, or for Flush. All three:
+  // Begins a stream of events while the backend is still silent: 200, with the names of `service`.
+  // BeginAnswer is not called after it. Only where the request's may_translate says that the client
+  // could be given events.
+  virtual transport::Task<absl::Status> BeginStream(const routing::Service& service) = 0;
+  // Begins the answer. The head may wait for the first bytes of the body, or for Flush. All four:
   // an error means that the client is gone.
   virtual transport::Task<absl::Status> BeginAnswer(const Answer& answer) = 0;
   // `last` ends the answer, in the same write. `data` may be empty then.

@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
   gateway->port_ = sockets.port;
   for (size_t i = 0; i < count; ++i) {
     gateway->workers_.push_back(std::make_unique<Worker>(
-        i, gateway->config_, sockets.fds[i], std::move(tls[i]), *gateway->names_, failures));
+        i, gateway->config_, gateway->load_, sockets.fds[i], std::move(tls[i]), *gateway->names_, failures));
     gateway->workers_.back()->OnIdle([raw = gateway.get()] {
       base::MutexLock lock(raw->mutex_);
       raw->became_idle_.SignalAll();

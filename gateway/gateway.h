@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "gateway/gateway_config.h"
+#include "gateway/gateway_load.h"
 #include "gateway/infer.h"
 #include "server/base/mutex.h"
 #include "server/routing/exchanges.h"
@@ -68,6 +69,8 @@ class Gateway : public routing::ExchangeCounter {
   // worker's thread, maybe before this returns; after Drain on this one.
   std::shared_ptr<InferStream> PostInfer(InferCall call, std::shared_ptr<InferReceiver> receiver);
 
+  const GatewayLoad& load() const { return load_; }
+
   // Where it listens, as it can be dialled.
   const std::string& address() const { return address_; }
   uint16_t port() const { return port_; }
@@ -83,6 +86,7 @@ class Gateway : public routing::ExchangeCounter {
   void PostToAll(Task task);
 
   const GatewayConfig config_;
+  GatewayLoad load_;
   std::string address_;
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -44,6 +44,21 @@ struct GatewayConfig {
   // How long a client may leave an answer unread before its exchange is given up.
   absl::Duration write_timeout = absl::Seconds(60);
 
+  // How long a request waits for its service to become READY, unless it says so itself (Prefer:
+  // wait=N). Zero: it is refused at once, with Retry-After.
+  absl::Duration cold_start_wait = absl::ZeroDuration();
+  // The longest such wait, whatever a request says. Node's fetch gives up after 300 s without a
+  // head.
+  absl::Duration max_cold_start_wait = absl::Seconds(290);
+  // How many requests wait in this way at the same time. More: 503 overflow.
+  size_t max_held_requests = 1024;
+
+  // A client that asked for a stream gets its head and a comment after this time, whatever the
+  // backend will say. Until then an error still has its own status.
+  absl::Duration early_stream_after = absl::Seconds(20);
+  // Then, and in a silent stream, how often a comment is sent. Load balancers cut after 60 s.
+  absl::Duration heartbeat_interval = absl::Seconds(15);
+
   // When draining: how long new connections are still taken after /readyz has fallen, for load
   // balancers to notice.
   absl::Duration drain_notice = absl::ZeroDuration();

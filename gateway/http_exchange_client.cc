@@ -13,6 +13,12 @@ namespace tao::gateway {
 using http::FieldId;
 using transport::Task;
 
+namespace {
+
+constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
+
+}  // namespace
+
 HttpExchangeClient::HttpExchangeClient(Worker& worker, Downstream& downstream,
                                        std::string_view request_id, bool keep_open)
     : worker_(worker), downstream_(downstream), request_id_(request_id), keep_open_(keep_open) {}
@@ -21,9 +27,18 @@ Task<absl::Status> HttpExchangeClient::ReadBody(transport::BodyPiece* piece) {
   return downstream_.ReadBody(piece);
 }
 
+Task<absl::Status> HttpExchangeClient::BeginStream(const routing::Service& service) {
+  http::HeadWriter head(head_);
+  head.StatusLine(200);
+  head.Field(FieldId::kDate, worker_.Date());
+  NameService(head, service);
+  head.Field(FieldId::kContentType, kEventStream);
+  head.Field("Cache-Control", "no-cache");
+  head.Field("X-Accel-Buffering", "no");
+  co_return EndHead(head, std::nullopt);
+}
+
 Task<absl::Status> HttpExchangeClient::BeginAnswer(const Answer& answer) {
-  // An answer that came before the whole request leaves the connection out of step.
-  if (!downstream_.body_done() || !worker_.accepting()) keep_open_ = false;
   const http::FieldList& fields = answer.head->fields;
   http::FieldMask kept = answer.kept;
   kept.DropAll(fields, FieldId::kXRequestId);
@@ -37,12 +52,8 @@ Task<absl::Status> HttpExchangeClient::BeginAnswer(const Answer& answer) {
   head.Fields(fields, kept);
   if (!fields.Has(FieldId::kDate)) head.Field(FieldId::kDate, worker_.Date());
   head.Via(answer.head->version, upstream::kPseudonym);
-  head.Field(FieldId::kXRequestId, request_id_);
-  head.Field(FieldId::kXTaoJobId, answer.service->job_id);
-  head.Field(FieldId::kXTaoNetworkArch, answer.service->network_arch);
-  if (answer.is_translated) {
-    head.Field(FieldId::kContentType, "text/event-stream; charset=utf-8");
-  }
+  NameService(head, *answer.service);
+  if (answer.is_translated) head.Field(FieldId::kContentType, kEventStream);
   if (answer.is_event_stream) {
     if (fields.FindByName("Cache-Control") == nullptr) head.Field("Cache-Control", "no-cache");
     // nginx in front of us would collect the events otherwise.
@@ -57,9 +68,23 @@ Task<absl::Status> HttpExchangeClient::BeginAnswer(const Answer& answer) {
   const int status = answer.head->status;
   if (status == 204 || status == 304) {
     framing_ = Framing::kLength;  // no body, and so no field about it
-  } else if (answer.length.has_value()) {
+    co_return FinishHead(head);
+  }
+  co_return EndHead(head, answer.length);
+}
+
+void HttpExchangeClient::NameService(http::HeadWriter& head,
+                                     const routing::Service& service) const {
+  head.Field(FieldId::kXRequestId, request_id_);
+  head.Field(FieldId::kXTaoJobId, service.job_id);
+  head.Field(FieldId::kXTaoNetworkArch, service.network_arch);
+}
+
+// Chooses how the end of the body will show.
+absl::Status HttpExchangeClient::EndHead(http::HeadWriter& head, std::optional<uint64_t> length) {
+  if (length.has_value()) {
     framing_ = Framing::kLength;
-    head.ContentLength(*answer.length);
+    head.ContentLength(*length);
   } else if (downstream_.head().version == http::Version::kHttp11) {
     framing_ = Framing::kChunked;
     head.Chunked();
@@ -67,11 +92,15 @@ Task<absl::Status> HttpExchangeClient::BeginAnswer(const Answer& answer) {
     framing_ = Framing::kClose;
     keep_open_ = false;
   }
+  return FinishHead(head);
+}
+
+absl::Status HttpExchangeClient::FinishHead(http::HeadWriter& head) {
+  // An answer that came before the whole request leaves the connection out of step.
+  if (!downstream_.body_done() || !worker_.accepting()) keep_open_ = false;
   if (!keep_open_) head.ConnectionClose();
-  if (!head.End()) {
-    co_return absl::InternalError("the head of the answer holds bytes that HTTP cannot carry");
-  }
-  co_return absl::OkStatus();
+  if (head.End()) return absl::OkStatus();
+  return absl::InternalError("the head of the answer holds bytes that HTTP cannot carry");
 }
 
 Task<absl::Status> HttpExchangeClient::WriteAnswer(std::string_view data, bool last) {

@@ -5,11 +5,14 @@
 
 #include <absl/status/status.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "gateway/downstream.h"
 #include "gateway/exchange_client.h"
+#include "gateway/http/head_writer.h"
 #include "gateway/worker.h"
 
 namespace tao::gateway {
@@ -21,6 +24,7 @@ class HttpExchangeClient : public ExchangeClient {
                      bool keep_open);
 
   transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) override;
+  transport::Task<absl::Status> BeginStream(const routing::Service& service) override;
   transport::Task<absl::Status> BeginAnswer(const Answer& answer) override;
   transport::Task<absl::Status> WriteAnswer(std::string_view data, bool last) override;
   transport::Task<absl::Status> Flush() override;
@@ -34,6 +38,10 @@ class HttpExchangeClient : public ExchangeClient {
  private:
   // How the end of the answer's body shows.
   enum class Framing { kLength, kChunked, kClose };
+
+  void NameService(http::HeadWriter& head, const routing::Service& service) const;
+  absl::Status EndHead(http::HeadWriter& head, std::optional<uint64_t> length);
+  absl::Status FinishHead(http::HeadWriter& head);
 
   Worker& worker_;
   Downstream& downstream_;

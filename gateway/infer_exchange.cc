@@ -86,6 +86,10 @@ Task<absl::Status> InferExchange::ReadBody(transport::BodyPiece* piece) {
   co_return absl::OkStatus();
 }
 
+Task<absl::Status> InferExchange::BeginStream(const routing::Service& service) {
+  co_return absl::InternalError("a call of the API is not given events of the gateway's own");
+}
+
 Task<absl::Status> InferExchange::BeginAnswer(const Answer& answer) {
   const int status = answer.head->status;
   if (status < 200 || status > 299) {

@@ -30,16 +30,16 @@ bool MayBeMended(const absl::Status& error, const routing::RouteTable& table,
 }  // namespace
 
 RequestRouting::RequestRouting(const routing::RouteTable& table, routing::Selector selector)
-    : table_(table), selector_(std::move(selector)), scanner_(keys_) {}
+    : table_(&table), selector_(std::move(selector)), scanner_(keys_) {}
 
 absl::Status RequestRouting::OnHead() {
   if (selector_.empty()) return absl::OkStatus();
-  const absl::StatusOr<const routing::Service*> found = routing::Resolve(table_, selector_);
+  const absl::StatusOr<const routing::Service*> found = routing::Resolve(*table_, selector_);
   if (found.ok()) {
     service_ = *found;
     return absl::OkStatus();
   }
-  return MayBeMended(found.status(), table_, selector_) ? absl::OkStatus() : found.status();
+  return MayBeMended(found.status(), *table_, selector_) ? absl::OkStatus() : found.status();
 }
 
 absl::Status RequestRouting::Feed(std::string_view piece) {
@@ -58,7 +58,7 @@ absl::Status RequestRouting::Finish() {
 }
 
 absl::Status RequestRouting::ResolveAgain() {
-  const absl::StatusOr<const routing::Service*> found = routing::Resolve(table_, selector_);
+  const absl::StatusOr<const routing::Service*> found = routing::Resolve(*table_, selector_);
   if (!found.ok()) return found.status();
   if (committed_ && *found != service_) {
     return base::TokenError(

@@ -38,12 +38,19 @@ class RequestRouting {
   // means another one is a conflict.
   void Commit() { committed_ = true; }
 
+  // Goes on with a newer table, which outlives this too, and has the chosen service as `service`.
+  // Not after Commit.
+  void Rebind(const routing::RouteTable& table, const routing::Service& service) {
+    table_ = &table;
+    service_ = &service;
+  }
+
   const chat::RoutingKeys& keys() const { return keys_; }
 
  private:
   absl::Status ResolveAgain();
 
-  const routing::RouteTable& table_;
+  const routing::RouteTable* table_;
   routing::Selector selector_;
   chat::RoutingKeys keys_;
   chat::BodyScanner scanner_;

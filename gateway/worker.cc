@@ -33,11 +33,12 @@ std::shared_ptr<const RoutingSnapshot> NoTable() {
 
 }  // namespace
 
-Worker::Worker(size_t index, const GatewayConfig& config, int listen_fd,
+Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, int listen_fd,
                std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
                routing::FailureListener* failures)
     : index_(index),
       config_(config),
+      load_(load),
       failures_(failures),
       io_(1),  // one thread runs it
       keeps_running_(io_.get_executor()),
@@ -70,6 +71,7 @@ void Worker::Adopt(std::shared_ptr<const RoutingSnapshot> snapshot) {
   names_.Retain(*routing_->table);
   tls_->Retain(*routing_->table);
   adopted_.store(routing_->generation, std::memory_order_release);
+  for (transport::Signal* const signal : table_watches_) signal->Set();
 }
 
 void Worker::StopAccepting() {

@@ -19,11 +19,13 @@
 
 #include "gateway/exchange_counts.h"
 #include "gateway/gateway_config.h"
+#include "gateway/gateway_load.h"
 #include "gateway/http/http_date.h"
 #include "gateway/listener.h"
 #include "gateway/transport/asio.h"
 #include "gateway/transport/deadline_wheel.h"
 #include "gateway/transport/hangup_watch.h"
+#include "gateway/transport/signal.h"
 #include "gateway/upstream/pool.h"
 #include "server/routing/exchanges.h"
 
@@ -34,9 +36,9 @@ class Session;
 
 class Worker {
  public:
-  // Takes over the listening socket `listen_fd`. `config` and `failures` outlive the worker;
-  // `failures` may be null. `names` outlives the thread.
-  Worker(size_t index, const GatewayConfig& config, int listen_fd,
+  // Takes over the listening socket `listen_fd`. `config`, `load` and `failures` outlive the
+  // worker; `failures` may be null. `names` outlives the thread.
+  Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, int listen_fd,
          std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
          routing::FailureListener* failures);
   // The thread must have ended: Finish and Join come first.
@@ -73,6 +75,7 @@ class Worker {
 
   size_t index() const { return index_; }
   const GatewayConfig& config() const { return config_; }
+  GatewayLoad& load() { return load_; }
   transport::net::io_context& io() { return io_; }
   transport::DeadlineWheel& wheel() { return wheel_; }
   transport::HangupWatch& hangups() { return hangups_; }
@@ -90,6 +93,20 @@ class Worker {
   void Unregister(Session* session);
   void Register(Exchange* exchange) { exchanges_.insert(exchange); }
   void Unregister(Exchange* exchange);
+  // As long as it lives, `signal` is set whenever a new table was adopted.
+  class TableWatch {
+   public:
+    TableWatch(Worker& worker, transport::Signal& signal) : worker_(worker), signal_(signal) {
+      worker_.table_watches_.insert(&signal_);
+    }
+    ~TableWatch() { worker_.table_watches_.erase(&signal_); }
+    TableWatch(const TableWatch&) = delete;
+    TableWatch& operator=(const TableWatch&) = delete;
+
+   private:
+    Worker& worker_;
+    transport::Signal& signal_;
+  };
   // Reads what is left of the connection's answer, for a moment, and pools it if it can be used
   // again.
   void Recycle(std::unique_ptr<upstream::UpstreamConnection> connection);
@@ -108,6 +125,7 @@ class Worker {
 
   const size_t index_;
   const GatewayConfig& config_;
+  GatewayLoad& load_;
   routing::FailureListener* const failures_;
 
   transport::net::io_context io_;
@@ -126,6 +144,7 @@ class Worker {
 
   absl::flat_hash_set<Session*> sessions_;
   absl::flat_hash_set<Exchange*> exchanges_;
+  absl::flat_hash_set<transport::Signal*> table_watches_;
   size_t recycling_ = 0;
   std::atomic<size_t> active_ = 1;
   absl::AnyInvocable<void()> on_idle_;

@@ -225,6 +225,11 @@ absl::Status Server::StartFaces() {
   config.workers = config_.gateway_workers;
   config.max_body_bytes = config_.max_body_bytes;
   config.max_held_body_bytes = config_.max_held_body_bytes;
+  config.cold_start_wait = absl::Seconds(config_.cold_start_wait_seconds);
+  config.max_cold_start_wait = absl::Seconds(config_.max_cold_start_wait_seconds);
+  config.max_held_requests = static_cast<size_t>(config_.max_held_requests);
+  config.early_stream_after = absl::Seconds(config_.early_stream_seconds);
+  config.heartbeat_interval = absl::Seconds(config_.heartbeat_seconds);
   config.drain_notice = absl::Seconds(config_.drain_notice_seconds);
   config.upstream.ca_file = config_.upstream_ca_file;
   config.upstream.timeouts.connect = absl::Seconds(config_.connect_timeout_seconds);

@@ -3,6 +3,7 @@
 #include <absl/strings/str_format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -156,47 +157,67 @@ Task<absl::Status> UpstreamConnection::Send(transport::Gather text, bool* accept
       co_await connection_->Write(text, DeadlineWheel::After(timeouts_.between_bytes));
   if (accepted_nothing != nullptr) *accepted_nothing = !result.ok() && result.bytes == 0;
   first_byte_deadline_ = DeadlineWheel::After(timeouts_.first_byte);
-  if (!answered_) connection_->ExtendRead(first_byte_deadline_);
+  if (!answered_) connection_->ExtendRead(std::min(first_byte_deadline_, head_pause_));
   if (result.ok()) co_return absl::OkStatus();
   co_return ReadError(result, "while the request was sent");
 }
 
-Task<absl::Status> UpstreamConnection::ReadHead() {
-  for (int heads = 0; heads <= kMaxInterimHeads; ++heads) {
+Task<absl::Status> UpstreamConnection::ReadHead(absl::Duration pause) {
+  while (true) {
     http::ParseState state = parser_.Parse(input_.unread());
     while (state == http::ParseState::kNeedMore) {
-      absl::Status filled = co_await Fill(first_byte_deadline_, "before it answered");
-      if (!filled.ok()) co_return filled;
+      head_pause_ = pause;
+      const absl::Duration deadline = std::min(pause, first_byte_deadline_);
+      const IoResult result = co_await connection_->Read(input_.Room(), deadline);
+      head_pause_ = absl::InfiniteDuration();
+      input_.Commit(result.bytes);
+      const bool is_pause =
+          result.error == IoError::kTimeout && DeadlineWheel::Now() < first_byte_deadline_;
+      if (is_pause) co_return absl::OkStatus();
+      if (!result.ok()) co_return ReadError(result, "before it answered");
       state = parser_.Parse(input_.unread());
     }
     if (state == http::ParseState::kError) co_return ProtocolError(parser_.error().reason);
     if (head().status == 101) co_return ProtocolError("it switched protocols, unasked");
-    if (head().status >= 200) {
-      http::BodyFraming framing;
-      http::MessageError error = http::DecideResponseFraming(head(), http::Method::kPost, &framing);
-      if (!error) error = http::SelectResponseFields(head(), &forwarding_);
-      if (error) co_return ProtocolError(error.reason);
-      input_.PinHead(parser_.head_bytes());
-      body_ = http::BodyReader(framing);
-      answered_ = true;
-      co_return absl::OkStatus();
+    if (head().status >= 200) co_return BeginAnswer();
+    if (++interim_heads_ > kMaxInterimHeads) {
+      co_return ProtocolError("it sent one interim answer after the other");
     }
     input_.Consume(parser_.head_bytes());
     parser_.Reset();
   }
-  co_return ProtocolError("it sent one interim answer after the other");
 }
 
-Task<absl::Status> UpstreamConnection::ReadBody(transport::BodyPiece* piece) {
+absl::Status UpstreamConnection::BeginAnswer() {
+  http::BodyFraming framing;
+  http::MessageError error = http::DecideResponseFraming(head(), http::Method::kPost, &framing);
+  if (!error) error = http::SelectResponseFields(head(), &forwarding_);
+  if (error) return ProtocolError(error.reason);
+  input_.PinHead(parser_.head_bytes());
+  body_ = http::BodyReader(framing);
+  silence_deadline_ = absl::InfiniteDuration();
+  interim_heads_ = 0;
+  answered_ = true;
+  return absl::OkStatus();
+}
+
+Task<absl::Status> UpstreamConnection::ReadBody(transport::BodyPiece* piece, absl::Duration pause) {
   absl::Status taken = TakeBody(piece);
   while (taken.ok() && piece->data.empty() && !piece->last) {
+    if (silence_deadline_ == absl::InfiniteDuration()) {
+      silence_deadline_ = DeadlineWheel::After(timeouts_.between_bytes);
+    }
     const IoResult result =
-        co_await connection_->Read(input_.Room(), DeadlineWheel::After(timeouts_.between_bytes));
+        co_await connection_->Read(input_.Room(), std::min(pause, silence_deadline_));
     if (result.error == IoError::kEof && body_.OnEof()) {
       piece->last = true;
       co_return absl::OkStatus();
     }
+    const bool is_pause =
+        result.error == IoError::kTimeout && DeadlineWheel::Now() < silence_deadline_;
+    if (is_pause) co_return absl::OkStatus();
     if (!result.ok()) co_return ReadError(result, "in the middle of its answer");
+    silence_deadline_ = absl::InfiniteDuration();
     input_.Commit(result.bytes);
     taken = TakeBody(piece);
   }
@@ -246,13 +267,6 @@ bool UpstreamConnection::Serves(const routing::Service& service) {
   const routing::Backend& backend = service.backend;
   return backend.host == host_ && backend.port == port_ && OriginOf(backend) == tls_origin_ &&
          connection_->IsQuiet();
-}
-
-Task<absl::Status> UpstreamConnection::Fill(absl::Duration deadline, std::string_view awaited) {
-  const IoResult result = co_await connection_->Read(input_.Room(), deadline);
-  input_.Commit(result.bytes);
-  if (!result.ok()) co_return ReadError(result, awaited);
-  co_return absl::OkStatus();
 }
 
 absl::Status UpstreamConnection::ConnectError(std::string_view why) const {

@@ -54,16 +54,19 @@ class UpstreamConnection {
   transport::Task<absl::Status> Send(transport::Gather text, bool* accepted_nothing = nullptr);
 
   // Reads the head of the final answer; interim ones (1xx) are swallowed. The first-byte time-out
-  // runs from the last Send on.
-  transport::Task<absl::Status> ReadHead();
-  // After ReadHead. Valid until Finish.
+  // runs from the last Send on. At `pause`, a time of DeadlineWheel, the wait may be given up
+  // without an error: has_head() is false then, and ReadHead is called again.
+  transport::Task<absl::Status> ReadHead(absl::Duration pause = absl::InfiniteDuration());
+  bool has_head() const { return answered_; }
+  // Valid from has_head() until Finish.
   const http::ResponseHead& head() const { return parser_.head(); }
   const http::Forwarding& forwarding() const { return forwarding_; }
   const http::BodyFraming& framing() const { return body_.framing(); }
 
   // The next bytes of the answer, valid until the next call. An answer that ends early is an error,
-  // never a last piece.
-  transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece);
+  // never a last piece. At `pause` the wait may be given up: the piece is empty and not the last.
+  transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece,
+                                         absl::Duration pause = absl::InfiniteDuration());
   // What has already arrived, without waiting; empty and not last when there is nothing.
   absl::Status TakeBody(transport::BodyPiece* piece);
 
@@ -94,7 +97,7 @@ class UpstreamConnection {
   transport::Task<boost::system::error_code> ConnectTo(transport::Tcp::endpoint endpoint);
   transport::Task<Failure> StartTls();
   void Break();
-  transport::Task<absl::Status> Fill(absl::Duration deadline, std::string_view awaited);
+  absl::Status BeginAnswer();
   absl::Status ConnectError(std::string_view why) const;
   absl::Status ReadError(const transport::IoResult& result, std::string_view awaited) const;
   absl::Status ProtocolError(std::string_view why) const;
@@ -119,6 +122,10 @@ class UpstreamConnection {
   http::Forwarding forwarding_;
   http::BodyReader body_;
   absl::Duration first_byte_deadline_ = absl::InfiniteDuration();
+  absl::Duration head_pause_ = absl::InfiniteDuration();  // of the ReadHead that waits
+  // Between bytes: counted from the last byte on, however often the wait is given up.
+  absl::Duration silence_deadline_ = absl::InfiniteDuration();
+  int interim_heads_ = 0;
   bool answered_ = false;  // the head of this answer is complete
   bool was_used_ = false;  // has carried a request before
 };

@@ -95,6 +95,27 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
                  "Of a whole exchange; 0: none")
       ->check(SecondsUpTo(kWeek))
       ->capture_default_str();
+  app.add_option("--cold-start-wait-seconds", config.cold_start_wait_seconds,
+                 "How long a request waits for its service to be READY, unless it says (Prefer: "
+                 "wait=N)")
+      ->check(SecondsUpTo(3600))
+      ->capture_default_str();
+  app.add_option("--max-cold-start-wait-seconds", config.max_cold_start_wait_seconds,
+                 "The longest such wait, whatever a request says")
+      ->check(SecondsUpTo(3600))
+      ->capture_default_str();
+  app.add_option("--max-held-requests", config.max_held_requests,
+                 "How many requests wait so at the same time")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--early-stream-seconds", config.early_stream_seconds,
+                 "When a silent service's stream is begun for the client")
+      ->check(SecondsUpTo(3600))
+      ->capture_default_str();
+  app.add_option("--heartbeat-seconds", config.heartbeat_seconds,
+                 "How often a silent stream is sent a comment")
+      ->check(SecondsUpTo(3600))
+      ->capture_default_str();
   app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
       ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();

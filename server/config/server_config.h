@@ -26,6 +26,15 @@ struct ServerConfig {
   double first_byte_timeout_seconds = 1800;
   double between_bytes_timeout_seconds = 300;
   double total_timeout_seconds = 0;
+  // Requests whose service is not READY: how long each waits unless it says so itself, the longest
+  // wait of any, and how many may wait.
+  double cold_start_wait_seconds = 0;
+  double max_cold_start_wait_seconds = 290;
+  int max_held_requests = 1024;
+  // Streams: when the client is given the head of one whose backend is silent, and how often a sign
+  // of life.
+  double early_stream_seconds = 20;
+  double heartbeat_seconds = 15;
   uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
   uint64_t max_held_body_bytes = uint64_t{32} << 20;  // held in memory to find `model`
   int max_grpc_message_bytes = 256 << 20;             // received

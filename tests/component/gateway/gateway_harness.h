@@ -117,6 +117,16 @@ class GatewayHarness {
     while (gateway->InFlight("nobody") > 0) std::this_thread::yield();
   }
 
+  // Until so many requests wait for their services; false after 5 s.
+  bool WaitForHeld(size_t count) const {
+    const absl::Time limit = absl::Now() + kTestLimit;
+    while (gateway->load().held.load() != count) {
+      if (absl::Now() > limit) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
   RawSocket Connect() const { return RawSocket::Connect(gateway->port()); }
 
   // One request over a connection of its own.
