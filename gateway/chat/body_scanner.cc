@@ -2,7 +2,7 @@
 
 #include <absl/strings/str_format.h>
 
-#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -13,17 +13,15 @@ namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
-// JSON's four, which indented bodies have by the dozen: spaces eight at a time.
+// JSON's four, which indented bodies have by the dozen: of spaces up to eight in one step.
 const char* SkipSpace(const char* at, const char* end) {
   constexpr uint64_t kEightSpaces = 0x2020202020202020;
   while (at != end && static_cast<unsigned char>(*at) <= ' ') {
-    uint64_t eight;
-    if (*at == ' ' && end - at >= 8) {
+    if (std::endian::native == std::endian::little && *at == ' ' && end - at >= 8) {
+      uint64_t eight;
       std::memcpy(&eight, at, sizeof(eight));
-      if (eight == kEightSpaces) {
-        at += 8;
-        continue;
-      }
+      at += std::countr_zero(eight ^ kEightSpaces) / 8;  // the first that differs
+      continue;
     }
     if (*at != ' ' && *at != '\n' && *at != '\t' && *at != '\r') break;
     ++at;

@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/chat/body_scanner.h"
 #include "gateway/chat/routing_keys.h"
@@ -160,11 +161,12 @@ const std::string& Structure() {
   return body;
 }
 
-void Scan(benchmark::State& state, const std::string& body, size_t step) {
+void Scan(benchmark::State& state, const std::string& body, size_t step,
+          const StringKernels& kernels = BestStringKernels()) {
   size_t events = 0;
   for (auto _ : state) {
     ReadingSink sink;
-    BodyScanner scanner(sink);
+    BodyScanner scanner(sink, {.kernels = &kernels});
     for (size_t at = 0; at < body.size(); at += step) {
       if (!scanner.Feed(std::string_view(body).substr(at, step)).ok()) state.SkipWithError("bad");
     }
@@ -178,6 +180,26 @@ void Scan(benchmark::State& state, const std::string& body, size_t step) {
 
 void Scanner(benchmark::State& state, const std::string& (*body)()) {
   Scan(state, body(), 64 * 1024);
+}
+
+// What a machine without the best kernels has; they are numbered as AvailableStringKernels() is.
+void ScannerWithKernels(benchmark::State& state, const std::string& (*body)()) {
+  const std::vector<const StringKernels*> all = AvailableStringKernels();
+  const auto chosen = static_cast<size_t>(state.range(0));
+  if (chosen >= all.size()) {
+    state.SkipWithError("this machine has fewer kernels");
+    return;
+  }
+  state.SetLabel(std::string(all[chosen]->name));
+  Scan(state, body(), 64 * 1024, *all[chosen]);
+}
+
+// Byte by byte, bodies of 8 KiB to 4 MiB: the cost must grow as they do (BigO says N).
+void ScannerByteByByteGrowth(benchmark::State& state) {
+  std::string text;
+  while (text.size() < static_cast<size_t>(state.range(0))) text += "text \\u00e9\\n \xe4\xb8\x96 ";
+  Scan(state, Chat(text), 1);
+  state.SetComplexityN(state.range(0));
 }
 
 void ScannerByteByByte(benchmark::State& state, const std::string& (*body)()) {
@@ -244,6 +266,12 @@ TAO_BENCH_BODY(ScannerByteByByte, SmallChat);
 TAO_BENCH_BODY(ScannerByteByByte, EscapedCode);
 TAO_BENCH_BODY(ScannerByteByByte, Chinese);
 TAO_BENCH_BODY(ScannerByteByByte, Base64);
+BENCHMARK(ScannerByteByByteGrowth)
+    ->RangeMultiplier(8)
+    ->Range(8 << 10, 4 << 20)
+    ->Complexity(benchmark::oN);
+TAO_BENCH_BODY(ScannerWithKernels, Base64)->DenseRange(0, 1);
+TAO_BENCH_BODY(ScannerWithKernels, EscapedCode)->DenseRange(0, 1);
 TAO_BENCH_EVERY_BODY(SimdjsonOndemand);
 TAO_BENCH_EVERY_BODY(SimdjsonDom);
 TAO_BENCH_EVERY_BODY(NlohmannAccept);
