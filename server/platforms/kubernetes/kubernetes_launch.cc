@@ -5,28 +5,19 @@
 #include <absl/time/clock.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
-#include "server/platforms/connect_probe.h"
 
 namespace tao::platforms {
 namespace {
 
 using State = PlatformState::State;
 
-constexpr absl::Duration kProbeTimeout = absl::Seconds(2);
-constexpr absl::Duration kNodePortLimit = absl::Seconds(30);
-constexpr absl::Duration kForwardTimeout = absl::Seconds(30);
 constexpr int kLateRounds = 10;
 constexpr absl::Duration kLateRound = absl::Milliseconds(300);
-
-bool CannotTell(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-}
 
 bool Has(const std::map<std::string, std::string>& labels, std::string_view name,
          const std::string& value) {
@@ -47,16 +38,18 @@ KubernetesLaunch::KubernetesLaunch(const KubernetesPlatform& platform,
       poll_(platform.config_.poll),
       state_({{kStateContext, target_.context}, {kStateNamespace, target_.name_space}}) {}
 
-KubectlCall KubernetesLaunch::Call(std::vector<std::string> arguments,
-                                   std::string stdin_text) const {
-  return {.arguments = std::move(arguments),
-          .stdin_text = std::move(stdin_text),
-          .cancel = &session_.cancel()};
+KubectlCall KubernetesLaunch::Call(std::vector<std::string> arguments) const {
+  return {.arguments = std::move(arguments), .stdin_text = "", .cancel = &session_.cancel()};
+}
+
+KubectlCall KubernetesLaunch::Creation(const char* output, std::string object) const {
+  // Never cut short by a cancel: what became of it would have to be found out all the same.
+  return {.arguments = {"create", "-f", "-", "-o", output}, .stdin_text = std::move(object)};
 }
 
 absl::StatusOr<JobAndPods> KubernetesLaunch::Look() const {
   return platform_.Look(target_, Selector(plan_.job_id, platform_.config_.daemon_id), plan_.job_id,
-                        &session_.cancel());
+                        &session_.cancel(), "jobs,pods");
 }
 
 Owner KubernetesLaunch::OwnerOfAll() const {
@@ -87,6 +80,9 @@ absl::Status KubernetesLaunch::Wait() {
 }
 
 absl::Status KubernetesLaunch::Find() {
+  if (const auto saved = session_.SavedDriverState(); saved.contains(kStateCreating)) {
+    state_[kStateCreating] = "1";
+  }
   RETURN_IF_ERROR(session_.SaveDriverState(state_));
   while (true) {
     const absl::StatusOr<JobAndPods> found = Look();
@@ -131,6 +127,8 @@ absl::StatusOr<bool> KubernetesLaunch::FindLate() {
 
 absl::Status KubernetesLaunch::CreateJob() {
   RETURN_IF_ERROR(session_.BeginStep(registry::Step::kSubmitJob));
+  state_[kStateCreating] = "1";  // until it is reached, when there is certainly a Job
+  RETURN_IF_ERROR(session_.SaveDriverState(state_));
   JobContext context = {.daemon_id = platform_.config_.daemon_id,
                         .image_pull_secret = ImagePullSecret(),
                         .secret_names = {}};
@@ -138,13 +136,13 @@ absl::Status KubernetesLaunch::CreateJob() {
   const std::string object = RenderJob(plan_, options_, context);
   const absl::StatusOr<std::string> created = platform_.kubectl_.Ask(
       absl::StrFormat("service %s: its Job could not be created", plan_.job_id), target_,
-      Call({"create", "-f", "-", "-o", "json"}, object));
+      Creation("json", object));
   if (created.ok()) {
     ASSIGN_OR_RETURN(const ObjectView job, ParseObject(*created));
     job_uid_ = job.uid;
   } else {
     // Its answer may be lost: then the Job is there, and it is ours.
-    const bool unclear = CannotTell(created.status()) || absl::IsAlreadyExists(created.status());
+    const bool unclear = CouldNotTell(created.status()) || absl::IsAlreadyExists(created.status());
     if (!unclear) return created.status();
     ASSIGN_OR_RETURN(const bool found, FindLate());
     if (!found) return created.status();
@@ -156,9 +154,10 @@ absl::Status KubernetesLaunch::CreateOwned(const char* kind, const std::string& 
                                            const std::string& object) {
   const std::string what =
       absl::StrFormat("service %s: %s %s could not be created", plan_.job_id, kind, name);
-  const KubectlCall create = Call({"create", "-f", "-", "-o", "name"}, object);
+  const KubectlCall create = Creation("name", object);
   const absl::StatusOr<std::string> created = platform_.kubectl_.Ask(what, target_, create);
-  if (created.ok() || !(absl::IsAlreadyExists(created.status()) || CannotTell(created.status()))) {
+  if (created.ok() ||
+      !(absl::IsAlreadyExists(created.status()) || CouldNotTell(created.status()))) {
     return created.status();
   }
   // Without what is in it: a Secret's values are for nobody to see.
@@ -282,123 +281,6 @@ absl::StatusOr<bool> KubernetesLaunch::WaitUntilItRuns() {
     }
     RETURN_IF_ERROR(Wait());
   }
-}
-
-absl::StatusOr<ServiceView> KubernetesLaunch::LookAtService() const {
-  ASSIGN_OR_RETURN(const std::string output,
-                   platform_.kubectl_.Ask(
-                       absl::StrFormat("service %s: its Service could not be read", plan_.job_id),
-                       target_, Call({"get", "service", Name(), "-o", "json"})));
-  return ParseService(output);
-}
-
-absl::StatusOr<std::string> KubernetesLaunch::WaitForAddress(bool must_answer) {
-  std::string address;
-  while (true) {
-    const absl::StatusOr<ServiceView> service = LookAtService();
-    if (!service.ok() && !CannotTell(service.status())) return service.status();
-    if (service.ok()) address = service->address;
-    // A name may need minutes until it is known. Whoever refuses is there, and its server comes.
-    if (!address.empty() &&
-        ProbeConnect(address, options_.service_port, kProbeTimeout) != Reach::kNone) {
-      return address;
-    }
-    if (absl::Now() - service_since_ >= options_.address_wait) break;
-    session_.ReportPending(
-        "WaitingForAddress",
-        address.empty()
-            ? absl::StrFormat("the pod runs; waiting for the address of LoadBalancer %s", Name())
-            : absl::StrFormat("the pod runs; its address %s does not answer yet", address));
-    RETURN_IF_ERROR(Wait());
-  }
-  return must_answer ? std::string() : address;
-}
-
-absl::StatusOr<std::string> KubernetesLaunch::FindNodeAddress(bool must_answer) {
-  ASSIGN_OR_RETURN(const ServiceView service, LookAtService());
-  if (service.node_port == 0) return std::string();
-  ASSIGN_OR_RETURN(const JobAndPods objects, Look());
-  const PodView* const pod = MainPod(objects);
-  if (pod == nullptr) return std::string();
-  std::string address = pod->node_address;  // an inner one; the node may have another outside
-  const absl::StatusOr<std::string> output = platform_.kubectl_.Ask(
-      "the node could not be read", target_, Call({"get", "node", pod->node, "-o", "json"}));
-  if (output.ok()) {
-    const absl::StatusOr<std::vector<NodeView>> nodes = ParseNodes(*output);
-    if (nodes.ok() && !nodes->empty() && !nodes->front().address.empty()) {
-      address = nodes->front().address;
-    }
-  }
-  if (address.empty()) return std::string();
-  const absl::Time end = absl::Now() + kNodePortLimit;
-  while (true) {
-    const Reach reach = ProbeConnect(address, service.node_port, kProbeTimeout);
-    const bool over = reach == Reach::kNone || absl::Now() >= end;
-    if (reach == Reach::kConnected || (over && !must_answer)) {
-      return absl::StrFormat("%s %d", address, service.node_port);
-    }
-    if (over) return std::string();  // a firewall may refuse as well
-    session_.ReportPending("WaitingForAddress",
-                           absl::StrFormat("the pod runs; port %d of node %s does not answer yet",
-                                           service.node_port, address));
-    RETURN_IF_ERROR(Wait());
-  }
-}
-
-absl::StatusOr<PlatformJob> KubernetesLaunch::Reached(const std::string& host, int port) {
-  RETURN_IF_ERROR(SaveState({{kStateReached, kReachedByAddress},
-                             {kStateHost, host},
-                             {kStatePort, std::to_string(port)}}));
-  return Job();
-}
-
-absl::StatusOr<PlatformJob> KubernetesLaunch::ReachIt() {
-  const ServiceType type = options_.service_type;
-  const bool automatic = type == ServiceType::kAuto;
-  if (automatic || type == ServiceType::kLoadBalancer) {
-    ASSIGN_OR_RETURN(const std::string address, WaitForAddress(/*must_answer=*/automatic));
-    if (!address.empty()) return Reached(address, options_.service_port);
-  }
-  if (automatic || type == ServiceType::kNodePort) {
-    ASSIGN_OR_RETURN(const std::string node, FindNodeAddress(/*must_answer=*/automatic));
-    const size_t space = node.find(' ');
-    if (space != std::string::npos) {
-      return Reached(node.substr(0, space), std::atoi(node.c_str() + space + 1));
-    }
-  }
-  if (automatic || type == ServiceType::kClusterIp) return Forward();
-  const std::string events = platform_.LastEventsOf(target_, Name());
-  return absl::FailedPreconditionError(absl::StrFormat(
-      "service %s: Service %s of type %s got no address within %s%s%s. Wait longer with "
-      "--address-wait, or start it with --service-type auto or ClusterIP",
-      plan_.job_id, Name(), ToString(type), absl::FormatDuration(options_.address_wait),
-      events.empty() ? "" : ": ", events));
-}
-
-absl::StatusOr<PlatformJob> KubernetesLaunch::Forward() {
-  RETURN_IF_ERROR(SaveState({{kStateReached, kReachedByForward}}));
-  RETURN_IF_ERROR(session_.BeginStep(registry::Step::kOpenTunnel));
-  session_.ReportPending("OpeningPortForward",
-                         "the pod runs; kubectl port-forward is being opened");
-  while (true) {
-    const absl::Status opened = platform_.tunnels_.Open(
-        plan_.job_id, platform_.TunnelOf(target_, plan_.job_id, session_.host_port()),
-        kForwardTimeout, session_.cancel());
-    if (opened.ok()) break;
-    if (absl::IsResourceExhausted(opened)) {
-      RETURN_IF_ERROR(session_.NextPort().status());
-      continue;
-    }
-    // When the pod has ended meanwhile, that is what there is to tell.
-    const absl::StatusOr<JobAndPods> objects = Look();
-    if (objects.ok()) {
-      const PodView* const pod = MainPod(*objects);
-      if (pod != nullptr && pod->exit_code.has_value()) break;
-    }
-    return opened;
-  }
-  RETURN_IF_ERROR(session_.EndStep(registry::Step::kOpenTunnel));
-  return Job();
 }
 
 }  // namespace tao::platforms

@@ -6,6 +6,7 @@
 #include <absl/status/statusor.h>
 #include <absl/time/time.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,10 +17,19 @@
 namespace tao::platforms {
 
 // What is kept in driver_state.
+inline constexpr char kForeign[] = "foreign";  // of another tool; set by server/lifecycle
 inline constexpr char kStateContext[] = "context", kStateNamespace[] = "namespace";
 inline constexpr char kStateReached[] = "reached";  // how: one of the next two; empty: not yet
 inline constexpr char kReachedByForward[] = "port-forward", kReachedByAddress[] = "address";
 inline constexpr char kStateHost[] = "host", kStatePort[] = "port";  // of the address
+// Whose the address is: kOfBalancer's, or a node's (its name).
+inline constexpr char kStateOf[] = "address_of", kOfBalancer[] = "(load balancer)";
+inline constexpr char kStateCreating[] = "creating";  // there may be a Job that nobody has seen yet
+
+// Whether a call may have been carried out all the same.
+inline bool CouldNotTell(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
 
 class KubernetesLaunch {
  public:
@@ -33,7 +43,8 @@ class KubernetesLaunch {
   absl::StatusOr<PlatformJob> Run();
 
  private:
-  KubectlCall Call(std::vector<std::string> arguments, std::string stdin_text = "") const;
+  KubectlCall Call(std::vector<std::string> arguments) const;
+  KubectlCall Creation(const char* output, std::string object) const;
   absl::StatusOr<JobAndPods> Look() const;
   std::string Name() const { return ObjectName(plan_.job_id); }
   absl::Status SaveState(std::map<std::string, std::string> reached);
@@ -58,9 +69,10 @@ class KubernetesLaunch {
   absl::StatusOr<PlatformJob> ReachIt();
   // Empty: there is none, or it cannot be reached.
   absl::StatusOr<std::string> WaitForAddress(bool must_answer);
-  absl::StatusOr<std::string> FindNodeAddress(bool must_answer);
+  // What driver_state says of the place; empty as above.
+  absl::StatusOr<std::map<std::string, std::string>> FindNodePort(bool must_answer);
   absl::StatusOr<ServiceView> LookAtService() const;
-  absl::StatusOr<PlatformJob> Reached(const std::string& host, int port);
+  absl::StatusOr<PlatformJob> Reached(std::map<std::string, std::string> place);
   absl::StatusOr<PlatformJob> Forward();
   PlatformJob Job() const;
 

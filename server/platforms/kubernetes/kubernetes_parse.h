@@ -36,46 +36,6 @@ struct PodView {
   std::string end_reason, end_message;  // of its container: OOMKilled, Error
 };
 
-struct JobAndPods {
-  std::optional<JobView> job;
-  std::vector<PodView> pods;
-};
-
-// `kubectl get jobs,pods -o json`, by job_id; objects without our labels, or of another daemon than
-// `daemon_id` (empty: of any), are left out.
-absl::StatusOr<std::map<std::string, JobAndPods>> ParseJobs(std::string_view output,
-                                                            std::string_view daemon_id);
-
-// What its pod is, seen from outside; null when there is none.
-const PodView* MainPod(const JobAndPods& objects);
-
-// Unavailable: it is being deleted, or the cluster itself does not know (the node is lost).
-absl::StatusOr<PlatformState> ToPlatformState(const JobAndPods& objects);
-
-// Why a service does not run yet.
-struct PendingView {
-  enum class Kind {
-    kWaiting,   // its turn will come: a node, an image
-    kTrouble,   // the cluster tries again for ever, and it may be in vain
-    kHopeless,  // can never run
-  };
-  Kind kind = Kind::kWaiting;
-  std::string reason;   // the cluster's word: Unschedulable, ImagePullBackOff, ...
-  std::string message;  // for people, with advice
-  absl::StatusCode code = absl::StatusCode::kFailedPrecondition;  // if it is the end
-};
-
-struct EventView {
-  std::string object, type, reason, message, time;
-};
-// `kubectl get events -o json`, oldest first.
-absl::StatusOr<std::vector<EventView>> ParseEvents(std::string_view output);
-
-// The object whose events say more than the pod's state does; empty: none.
-std::string EventsOf(const JobAndPods& objects);
-PendingView ToPendingView(const JobAndPods& objects, const std::vector<EventView>& events);
-
-// `kubectl get service -o json`.
 struct ServiceView {
   std::map<std::string, std::string> labels;
   std::string owner_uid;
@@ -83,6 +43,29 @@ struct ServiceView {
   int port = 0, node_port = 0;
   std::string address;  // of the load balancer: an IP address or a name; empty: none yet
 };
+
+// What there is of one service.
+struct JobAndPods {
+  std::optional<JobView> job;
+  std::vector<PodView> pods;
+  std::optional<ServiceView> service;
+};
+
+// `kubectl get jobs,pods,services -o json`, by job_id; objects without our labels, or of another
+// daemon than `daemon_id` (empty: of any), are left out.
+absl::StatusOr<std::map<std::string, JobAndPods>> ParseJobs(std::string_view output,
+                                                            std::string_view daemon_id);
+
+// The same of one Job, whatever its labels are: `kubectl get jobs` and `kubectl get pods`.
+absl::StatusOr<JobAndPods> ParseJobOfAnyone(std::string_view job, std::string_view pods);
+
+struct EventView {
+  std::string object, type, reason, message, time;
+};
+// `kubectl get events -o json`, oldest first.
+absl::StatusOr<std::vector<EventView>> ParseEvents(std::string_view output);
+
+// `kubectl get service -o json`.
 absl::StatusOr<ServiceView> ParseService(std::string_view output);
 
 // `kubectl get nodes -o json`.
@@ -94,10 +77,6 @@ struct NodeView {
   std::string address;  // ExternalIP, else InternalIP
 };
 absl::StatusOr<std::vector<NodeView>> ParseNodes(std::string_view output);
-
-// OK with what was found: a single usable node that has `count` of the resource.
-absl::StatusOr<std::string> FindGpuNode(const std::vector<NodeView>& nodes,
-                                        const KubernetesOptions& options, int count);
 
 // "v1.32.4" of `kubectl version --client -o json`; FailedPrecondition: older than 1.20, or not
 // kubectl.

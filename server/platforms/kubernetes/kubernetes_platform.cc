@@ -23,8 +23,6 @@ namespace {
 using State = PlatformState::State;
 
 constexpr absl::Duration kAskTimeout = absl::Seconds(60);
-constexpr int kLateRounds = 10;
-constexpr absl::Duration kLateRound = absl::Milliseconds(200);
 
 std::optional<std::string> RealEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
@@ -135,10 +133,6 @@ absl::StatusOr<KubernetesTarget> KubernetesPlatform::TargetOf(const PlatformJob&
   return TargetOf(options, kAskTimeout);
 }
 
-std::string KubernetesPlatform::SelectorOf(const PlatformJob& job) const {
-  return Selector(job.job_id, job.driver_state.contains("foreign") ? "" : config_.daemon_id);
-}
-
 TunnelSpec KubernetesPlatform::TunnelOf(const KubernetesTarget& target, const std::string& job_id,
                                         int local_port) const {
   return {
@@ -153,11 +147,12 @@ TunnelSpec KubernetesPlatform::TunnelOf(const KubernetesTarget& target, const st
 absl::StatusOr<JobAndPods> KubernetesPlatform::Look(const KubernetesTarget& target,
                                                     const std::string& selector,
                                                     const std::string& job_id,
-                                                    const base::CancelToken* cancel) const {
-  ASSIGN_OR_RETURN(const std::string output,
-                   kubectl_.Ask("the cluster could not be asked about service " + job_id, target,
-                                {.arguments = {"get", "jobs,pods", "-l", selector, "-o", "json"},
-                                 .cancel = cancel}));
+                                                    const base::CancelToken* cancel,
+                                                    const char* kinds) const {
+  ASSIGN_OR_RETURN(
+      const std::string output,
+      kubectl_.Ask("the cluster could not be asked about service " + job_id, target,
+                   {.arguments = {"get", kinds, "-l", selector, "-o", "json"}, .cancel = cancel}));
   ASSIGN_OR_RETURN(auto found, ParseJobs(output, ""));
   return std::move(found[job_id]);
 }
@@ -187,7 +182,8 @@ absl::StatusOr<PlatformJob> KubernetesPlatform::Launch(const launch::LaunchPlan&
   if (session.cancel().cancelled()) return failed;
   // Only a kubectl that was ended in the middle leaves the API at work behind it.
   const bool late = absl::IsDeadlineExceeded(failed);
-  const absl::Status removed = RemoveAll(target, plan.job_id, late);
+  const absl::Status removed = RemoveAll(target, plan.job_id, late, session.cancel());
+  if (absl::IsCancelled(removed)) return removed;
   if (!removed.ok()) {
     failed = absl::Status(
         failed.code(),
@@ -206,10 +202,13 @@ void KubernetesPlatform::Adopt(const PlatformJob& job) {
 absl::StatusOr<PlatformState> KubernetesPlatform::Observe(const PlatformJob& job) {
   const absl::StatusOr<KubernetesTarget> target = TargetOf(job);
   if (!target.ok()) return CouldNotAsk(target.status());
+  const bool by_address = StateOf(job, kStateReached) == kReachedByAddress;
   const absl::StatusOr<JobAndPods> objects =
-      Look(*target, SelectorOf(job), job.job_id, /*cancel=*/nullptr);
+      Look(*target, Selector(job.job_id, config_.daemon_id), job.job_id, /*cancel=*/nullptr,
+           by_address ? "jobs,pods,services" : "jobs,pods");
   if (!objects.ok()) return CouldNotAsk(objects.status());
   ASSIGN_OR_RETURN(PlatformState state, ToPlatformState(*objects));
+  if (state.state == State::kRunning) state.moved = MovedOf(job, *target, *objects);
   if (state.state == State::kRunning && StateOf(job, kStateReached) == kReachedByForward) {
     const absl::Status tunnel = tunnels_.StateOf(job.job_id);
     if (!tunnel.ok()) state.detail = std::string(base::ToStd(tunnel.message()));
@@ -237,83 +236,6 @@ Platform::Endpoint KubernetesPlatform::EndpointOf(const PlatformJob& job) const 
   return endpoint;
 }
 
-absl::Status KubernetesPlatform::EndJob(const KubernetesTarget& target, const std::string& selector,
-                                        const std::string& job_id) const {
-  // In the foreground: the Job goes after its pods. kubectl's default leaves them, and their GPUs,
-  // for their grace period behind a Job that is gone.
-  RETURN_IF_ERROR(kubectl_
-                      .Ask("the Job of service " + job_id + " could not be deleted", target,
-                           {.arguments = {"delete", "jobs", "-l", selector, "--cascade=foreground",
-                                          "--ignore-not-found", "--wait=false"}})
-                      .status());
-  const absl::Time end = absl::Now() + config_.stop_limit;
-  const base::CancelToken never;
-  base::Backoff poll(config_.poll);
-  while (true) {
-    ASSIGN_OR_RETURN(const JobAndPods left, Look(target, selector, job_id, /*cancel=*/nullptr));
-    if (!left.job.has_value() && left.pods.empty()) return absl::OkStatus();
-    if (absl::Now() >= end) {
-      std::vector<std::string> names;
-      for (const PodView& pod : left.pods) {
-        names.push_back(absl::StrFormat("%s on node %s", pod.name, pod.node));
-      }
-      return absl::UnavailableError(
-          absl::StrFormat("the cluster has not ended Job %s yet (pods: %s), and its GPUs are not "
-                          "free. It is looked "
-                          "at again; see kubectl describe pod, and whether the node is there",
-                          ObjectName(job_id), base::JoinedList(names)));
-    }
-    static_cast<void>(base::CancelledWithin(never, poll.Next()));
-  }
-}
-
-absl::Status KubernetesPlatform::Remove(const char* kind, const KubernetesTarget& target,
-                                        const std::string& selector) const {
-  return kubectl_
-      .Ask(absl::StrFormat("the %s with %s could not be deleted", kind, selector), target,
-           {.arguments = {"delete", kind, "-l", selector, "--ignore-not-found", "--wait=false"}})
-      .status();
-}
-
-absl::Status KubernetesPlatform::RemoveAll(const KubernetesTarget& target,
-                                           const std::string& job_id, bool late) const {
-  const std::string selector = Selector(job_id, config_.daemon_id);
-  const base::CancelToken never;
-  for (int round = 0; late && round < kLateRounds; ++round) {
-    ASSIGN_OR_RETURN(const JobAndPods found, Look(target, selector, job_id, /*cancel=*/nullptr));
-    if (found.job.has_value()) break;
-    static_cast<void>(base::CancelledWithin(never, kLateRound));
-  }
-  RETURN_IF_ERROR(EndJob(target, selector, job_id));
-  RETURN_IF_ERROR(Remove("services", target, selector));
-  return Remove("secrets", target, selector);
-}
-
-absl::Status KubernetesPlatform::Stop(const PlatformJob& job, const StopOptions& /*options*/,
-                                      StopSession& session) {
-  RETURN_IF_ERROR(session.BeginStep(registry::Step::kCloseTunnel));
-  tunnels_.Close(job.job_id);
-  RETURN_IF_ERROR(session.EndStep(registry::Step::kCloseTunnel));
-  const absl::StatusOr<KubernetesTarget> target = TargetOf(job);
-  if (!target.ok()) {
-    // Where it is to be is saved before anything of it is made.
-    if (job.driver_state.empty()) return absl::OkStatus();
-    return CouldNotAsk(target.status());
-  }
-  const std::string selector = SelectorOf(job);
-  RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
-  RETURN_IF_ERROR(EndJob(*target, selector, job.job_id));
-  RETURN_IF_ERROR(session.EndStep(registry::Step::kEndJob));
-
-  RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveService));
-  RETURN_IF_ERROR(Remove("services", *target, selector));
-  RETURN_IF_ERROR(session.EndStep(registry::Step::kRemoveService));
-
-  RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveSecret));
-  RETURN_IF_ERROR(Remove("secrets", *target, selector));
-  return session.EndStep(registry::Step::kRemoveSecret);
-}
-
 std::string KubernetesPlatform::LastEventsOf(const KubernetesTarget& target,
                                              const std::string& object) const {
   constexpr size_t kShown = 3;
@@ -332,12 +254,16 @@ std::string KubernetesPlatform::LastEventsOf(const KubernetesTarget& target,
 
 absl::Status KubernetesPlatform::StreamLogs(const PlatformJob& job, const LogOptions& options,
                                             LogSink& sink, const base::CancelToken& cancel) {
+  const bool foreign = job.driver_state.contains(kForeign);
+  if (foreign) RETURN_IF_ERROR(CheckForeign(job));
+  const Ending service = EndingOf(job);
   ASSIGN_OR_RETURN(const KubernetesTarget target, TargetOf(job));
   const std::vector<std::string> flags =
       options.follow ? RenderTarget(target) : RenderBounded(target);
   bool reader_left = false;
   io::SubprocessOptions logs =
-      kubectl_.Options(Joined(flags, RenderLogs(job.job_id, options.tail_lines, options.follow)),
+      kubectl_.Options(Joined(flags, RenderLogs(service.name, foreign ? "" : kContainerName,
+                                                options.tail_lines, options.follow)),
                        options.follow ? absl::InfiniteDuration() : options.timeout);
   logs.max_output_bytes = 16 << 10;  // the sink has it; this is for the words of a failure
   logs.cancel = &cancel;
@@ -354,11 +280,10 @@ absl::Status KubernetesPlatform::StreamLogs(const PlatformJob& job, const LogOpt
   const std::string what = absl::StrFormat("service %s has no logs", job.job_id);
   absl::Status failed = KubectlError(what, result->exit_code, result->err);
   if (FailureKindOf(result->err) != KubernetesFailure::kNotStarted) return failed;
-  const absl::StatusOr<JobAndPods> objects = Look(target, SelectorOf(job), job.job_id, &cancel);
+  const absl::StatusOr<JobAndPods> objects = LookAt(target, service, &cancel);
   if (!objects.ok()) return failed;
   const PodView* const pod = MainPod(*objects);
-  const std::string events =
-      LastEventsOf(target, pod == nullptr ? ObjectName(job.job_id) : pod->name);
+  const std::string events = LastEventsOf(target, pod == nullptr ? service.name : pod->name);
   return absl::NotFoundError(
       absl::StrFormat("%s yet: %s", what, events.empty() ? OnOneLine(result->err) : events));
 }

@@ -17,6 +17,7 @@
 #include "server/platforms/kubernetes/kubernetes_options.h"
 #include "server/platforms/kubernetes/kubernetes_parse.h"
 #include "server/platforms/kubernetes/kubernetes_render.h"
+#include "server/platforms/kubernetes/kubernetes_state.h"
 #include "server/platforms/platform.h"
 #include "server/platforms/tunnels.h"
 
@@ -53,6 +54,8 @@ class KubernetesPlatform final : public Platform {
   void Adopt(const PlatformJob& job) override;
   absl::StatusOr<PlatformState> Observe(const PlatformJob& job) override;
   Endpoint EndpointOf(const PlatformJob& job) const override;
+  // It needs platform_job_id: the name of a Job in the namespace that is the daemon's default.
+  absl::Status CheckForeign(const PlatformJob& job) const override;
   // Returns when the pods are gone, so that their GPUs are free. Only objects with our labels are
   // touched, unless driver_state has "foreign" (an entry of another tool).
   absl::Status Stop(const PlatformJob& job, const StopOptions& options,
@@ -69,18 +72,37 @@ class KubernetesPlatform final : public Platform {
   absl::StatusOr<KubernetesTarget> TargetOf(const PlatformJob& job) const;
   TunnelSpec TunnelOf(const KubernetesTarget& target, const std::string& job_id,
                       int local_port) const;
-  std::string SelectorOf(const PlatformJob& job) const;
-
-  // The Job and its pods, when they are there.
+  // The Job and its pods, when they are there; with "jobs,pods,services" its Service too.
   absl::StatusOr<JobAndPods> Look(const KubernetesTarget& target, const std::string& selector,
-                                  const std::string& job_id, const base::CancelToken* cancel) const;
-  absl::Status EndJob(const KubernetesTarget& target, const std::string& selector,
-                      const std::string& job_id) const;
-  absl::Status Remove(const char* kind, const KubernetesTarget& target,
-                      const std::string& selector) const;
-  // All of it; and what an interrupted kubectl may still have made, when `late`.
-  absl::Status RemoveAll(const KubernetesTarget& target, const std::string& job_id,
-                         bool late) const;
+                                  const std::string& job_id, const base::CancelToken* cancel,
+                                  const char* kinds) const;
+  // Of what driver_state says of its address, what is otherwise now.
+  std::map<std::string, std::string> MovedOf(const PlatformJob& job, const KubernetesTarget& target,
+                                             const JobAndPods& objects) const;
+  // The outer address of the pod's node as far as we may know it; empty: none.
+  absl::StatusOr<std::string> AddressOfNode(const KubernetesTarget& target, const PodView& pod,
+                                            const base::CancelToken* cancel) const;
+
+  // What a Stop is about.
+  struct Ending {
+    std::string job_id;
+    std::string name;      // of the Job
+    std::string labels;    // a selector of all of it
+    bool by_name = false;  // another tool's: its Job and pods may have no label that we know
+  };
+  Ending EndingOf(const PlatformJob& job) const;
+  absl::StatusOr<JobAndPods> LookAt(const KubernetesTarget& target, const Ending& ending,
+                                    const base::CancelToken* cancel) const;
+  absl::Status EndJob(const KubernetesTarget& target, const Ending& ending,
+                      const base::CancelToken& cancel) const;
+  absl::Status Remove(const char* kind, const KubernetesTarget& target, const Ending& ending,
+                      const base::CancelToken& cancel) const;
+  // Waits a moment for what an interrupted kubectl may still have made.
+  absl::Status AwaitLate(const KubernetesTarget& target, const Ending& ending,
+                         const base::CancelToken& cancel) const;
+  // All of it; and what comes late, when `late`.
+  absl::Status RemoveAll(const KubernetesTarget& target, const std::string& job_id, bool late,
+                         const base::CancelToken& cancel) const;
   // What the cluster says of it, for an error; empty: nothing.
   std::string LastEventsOf(const KubernetesTarget& target, const std::string& object) const;
 

@@ -259,12 +259,13 @@ std::vector<std::string> RenderPortForward(std::string_view job_id, int local_po
           absl::StrFormat("%d:http", local_port)};
 }
 
-std::vector<std::string> RenderLogs(std::string_view job_id, int tail_lines, bool follow) {
-  std::vector<std::string> arguments = {"logs", "job/" + ObjectName(job_id), "-c",
-                                        std::string(kContainerName),
+std::vector<std::string> RenderLogs(std::string_view job_name, std::string_view container,
+                                    int tail_lines, bool follow) {
+  std::vector<std::string> arguments = {"logs", absl::StrFormat("job/%s", job_name),
                                         absl::StrFormat("--tail=%d", tail_lines),
                                         // Of a Job without a pod; kubectl's own is 20 s.
                                         "--pod-running-timeout=5s"};
+  if (!container.empty()) arguments.insert(arguments.end(), {"-c", std::string(container)});
   if (follow) arguments.emplace_back("-f");
   return arguments;
 }

@@ -71,7 +71,9 @@ std::vector<std::string> RenderBounded(const KubernetesTarget& target);
 std::string Selector(std::string_view job_id, std::string_view daemon_id);
 
 std::vector<std::string> RenderPortForward(std::string_view job_id, int local_port);
-std::vector<std::string> RenderLogs(std::string_view job_id, int tail_lines, bool follow);
+// Without a container kubectl takes the pod's first.
+std::vector<std::string> RenderLogs(std::string_view job_name, std::string_view container,
+                                    int tail_lines, bool follow);
 std::vector<std::string> RenderEvents(std::string_view object);
 
 // "16g", as docker has it, as a Kubernetes quantity: "16Gi".

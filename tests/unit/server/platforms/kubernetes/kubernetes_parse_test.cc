@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/base/strings.h"
+#include "server/platforms/kubernetes/kubernetes_state.h"
 
 namespace tao::platforms {
 namespace {

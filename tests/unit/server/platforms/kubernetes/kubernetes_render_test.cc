@@ -149,8 +149,11 @@ TEST(RenderArgumentsTest, NameClusterAndNamespaceAndBoundEachRequest) {
   EXPECT_EQ(Selector("", "d"), "tao-daemon=d");
   EXPECT_THAT(RenderPortForward("j", 8085),
               ElementsAre("port-forward", "--address", "127.0.0.1", "service/tao-j", "8085:http"));
-  EXPECT_THAT(RenderLogs("j", -1, true), ElementsAre("logs", "job/tao-j", "-c", "tao", "--tail=-1",
-                                                     "--pod-running-timeout=5s", "-f"));
+  EXPECT_THAT(
+      RenderLogs("tao-j", "tao", -1, true),
+      ElementsAre("logs", "job/tao-j", "--tail=-1", "--pod-running-timeout=5s", "-c", "tao", "-f"));
+  EXPECT_THAT(RenderLogs("theirs", "", 200, false),
+              ElementsAre("logs", "job/theirs", "--tail=200", "--pod-running-timeout=5s"));
 }
 
 TEST(RenderRightsTest, AsksForEachInOneList) {
