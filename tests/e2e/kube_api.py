@@ -57,6 +57,7 @@ class Forwarder:
     """A listener on `host` that passes connections on to what `target()` names: a load balancer, a node's port."""
 
     def __init__(self, host, port, target):
+        self.host = host
         self.listener = socket.create_server((host, port))
         self.port = self.listener.getsockname()[1]
         self.target = target
@@ -428,15 +429,27 @@ class Cluster:
                 port["nodePort"] = number
                 break
         if kind == "LoadBalancer" and self.balancer:
-            # An address of its own on this host for each, so that all may have the same port.
-            for last in range(1, 255):
-                try:
-                    address = f"127.77.{os.getpid() % 256}.{last}"
-                    forwarders.append(Forwarder(address, port["port"], lambda: self._pod_of(item).port))
-                except OSError:
-                    continue
-                item["status"]["loadBalancer"] = {"ingress": [{"ip": address}]}
-                break
+            self._give_address(item)
+
+    def _give_address(self, service):
+        """One of its own on this host for each, so that all may have the same port."""
+        for last in range(1, 255):
+            address = f"127.77.{os.getpid() % 256}.{last}"
+            with contextlib.suppress(OSError):
+                self.forwarders[service["metadata"]["uid"]].append(
+                    Forwarder(address, service["spec"]["ports"][0]["port"], lambda: self._pod_of(service).port))
+                service["status"]["loadBalancer"] = {"ingress": [{"ip": address}]}
+                return
+
+    def move_balancer(self, name):
+        """Another address for Service `name`; at the old one nobody answers any more."""
+        with self.lock:
+            service = self.objects[("services", "default", name)]
+            old = service["status"]["loadBalancer"]["ingress"][0]["ip"]
+            self._give_address(service)
+            for forwarder in self.forwarders[service["metadata"]["uid"]]:
+                if forwarder.host == old:
+                    forwarder.close()
 
     def _pod_of(self, service):
         wanted = service["spec"]["selector"]
@@ -465,11 +478,10 @@ class Cluster:
             return item
 
     def list(self, resource, namespace, query):
-        labels = dict(part.split("=", 1) for part in query.get("labelSelector", "").split(",") if part)
         fields = dict(part.split("=", 1) for part in query.get("fieldSelector", "").split(",") if part)
         with self.lock:
             found = [item for key, item in self.objects.items() if key[0] == resource and key[1] == namespace
-                     and all(item["metadata"].get("labels", {}).get(n) == v for n, v in labels.items())
+                     and selected(item["metadata"].get("labels", {}), query.get("labelSelector", ""))
                      and all(field(item, n) == v for n, v in fields.items())]
             if resource == "nodes":
                 found = [self.node()]
@@ -480,6 +492,14 @@ class Cluster:
             "allocatable": {"cpu": "8", **({"nvidia.com/gpu": self.gpus} if self.gpus else {})},
             "conditions": [{"type": "Ready", "status": self.nodes_ready}],
             "addresses": [{"type": "InternalIP", "address": self.node_address}]}}
+
+
+def selected(labels, selector):
+    """Whether `labels` fit: NAME=VALUE and NAME in (VALUE,...), with commas between them."""
+    for name, value, values in re.findall(r"([^\s=,]+)(?:=([^,]*)| in \(([^)]*)\))(?:,|$)", selector):
+        if labels.get(name) not in (values.split(",") if values else [value]):
+            return False
+    return True
 
 
 def field(item, path):

@@ -12,6 +12,7 @@ import harness
 class Slurm(contract_cases.Driver):
     platform = "slurm"
     options = {"exclusive": "no", "cpus": "2"}  # several at once, on one node
+    reached_by_its_entry = False  # the tunnel is the daemon's
 
     def __init__(self, cluster):
         self.cluster = cluster

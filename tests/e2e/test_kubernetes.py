@@ -89,6 +89,50 @@ def test_a_life_behind_a_load_balancer(folder, cluster):
         assert nothing_left(cluster), cluster.objects.keys()
 
 
+def test_a_load_balancers_address_that_changes_is_followed(folder, cluster):
+    """By requests, the list, and the registry file."""
+    with daemon(folder, cluster) as running:
+        job_id = started(running)
+        old = running.wait_for_phase(job_id, "PHASE_READY", LIMIT)["host_url"]
+        cluster.move_balancer(f"tao-{job_id}")
+        harness.wait_for("an answer from the new address", lambda: running.chat(model=job_id).status == 200, LIMIT)
+        moved = service(running, job_id)["host_url"]
+        assert moved != old
+        harness.wait_for("the entry", lambda: json.loads(running.registry.read_text())[job_id]["host_url"] == moved)
+        running.cli("stop", job_id, "--yes")
+        assert nothing_left(cluster)
+
+
+def test_another_tools_job_is_stopped_by_the_name_in_its_entry(folder, cluster):
+    """With its pod and what is labelled as its; an entry without a name is refused."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "model", "image": "x:1", "command": ["/bin/sleep", "1000"]}]}
+    job = cluster.create("jobs", "default", {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "train-1"},
+        "spec": {"template": {"metadata": {"labels": {}}, "spec": pod}}}, False)
+    cluster.put("secrets", {"apiVersion": "v1", "kind": "Secret", "data": {}, "metadata": {
+        "name": "theirs", "namespace": "default", "labels": {"tao-job": "train-1"}}})
+    cluster.put("secrets", {"apiVersion": "v1", "kind": "Secret", "data": {}, "metadata": {
+        "name": "others", "namespace": "default", "labels": {"tao-job": "train-2"}}})
+    job_id = job["metadata"]["uid"]
+    entry = {"job_id": job_id, "platform": "kubernetes", "network_arch": "cosmos-rl", "host_url": "http://localhost:1",
+             "host_port": 1, "started_at": "2026-11-23T14:00:00Z"}
+
+    def write(entry):
+        (folder / "registry.json").write_text(json.dumps({job_id: entry, "latest": job_id}))
+        (folder / "registry.json").chmod(0o600)
+
+    write(entry)
+    with daemon(folder, cluster) as running:
+        assert service(running, job_id)["foreign"]
+        done = running.cli("stop", job_id, "--yes", check=False)
+        assert done.returncode == 1 and "platform_job_id" in done.stderr
+        write({**entry, "platform_job_id": "train-1"})
+        harness.wait_for("the entry", lambda: service(running, job_id).get("platform_job_id") == "train-1")
+        running.cli("stop", job_id, "--yes")
+        assert running.services() == []
+        assert (cluster.names("jobs"), cluster.names("pods"), cluster.names("secrets")) == ([], [], ["others"])
+
+
 def test_without_an_address_the_port_is_forwarded_and_the_daemons_death_survived(folder, cluster):
     cluster.balancer = False
     with daemon(folder, cluster) as running:
