@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "server/base/secret.h"
 #include "server/base/strings.h"
 #include "server/platforms/kubernetes/kubernetes_parse.h"
@@ -169,6 +171,105 @@ const std::vector<Row>& Rows() {
       {"Error from server (InternalError): an error on the server (\"\") has prevented the request "
        "from succeeding",
        Kind::kOther, Code::kUnavailable, "try again later"},
+      {"Unable to connect to the server: getting credentials: exec: executable "
+       "gke-gcloud-auth-plugin "
+       "failed with exit code 1",
+       Kind::kOther, kPrecondition, "log in to the cluster again"},
+      {"The connection to the server 127.0.0.1:8080 was refused - did you specify the right host "
+       "or "
+       "port?",
+       Kind::kOther, kPrecondition, "KUBECONFIG"},
+      {"error: invalid configuration: no configuration has been provided, try setting "
+       "KUBERNETES_MASTER environment variable",
+       Kind::kOther, kPrecondition, "KUBECONFIG"},
+      {"error: error loading config file \"/x\": yaml: line 2: mapping values are not allowed",
+       Kind::kOther, kPrecondition, "broken"},
+      {"error: Unauthorized", Kind::kOther, kPrecondition, "log in to the cluster again"},
+      {"error: EOF", Kind::kOther, kPrecondition, "no credentials"},
+      {"ErrImagePull: rpc error: no match for platform in manifest: not found", Kind::kOther,
+       kPrecondition, "processor"},
+      {"ErrImagePull: no matching manifest for linux/arm64/v8 in the manifest list entries",
+       Kind::kOther, kPrecondition, "processor"},
+      {"ErrImagePull: failed to resolve reference: pull access: unauthorized: authentication "
+       "required",
+       Kind::kOther, Code::kPermissionDenied, "NGC_KEY"},
+      {"ErrImagePull: rpc error: code = Unknown desc = no basic auth credentials", Kind::kOther,
+       Code::kPermissionDenied, "NGC_KEY"},
+      {"ErrImagePull: Head \"https://nvcr.io/v2/x\": dial tcp: lookup nvcr.io: no such host",
+       Kind::kOther, Code::kUnavailable, "DNS"},
+      {"ErrImagePull: Head \"https://nvcr.io/v2/x\": dial tcp 1.2.3.4:443: i/o timeout",
+       Kind::kOther, Code::kUnavailable, "proxy"},
+      {"ErrImagePull: Get \"https://registry/v2/\": x509: certificate signed by unknown authority",
+       Kind::kOther, kPrecondition, "CA on the nodes"},
+      {"ErrImageNeverPull: Container image \"x:1\" is not present with pull policy of Never",
+       Kind::kOther, kPrecondition, "--image-pull-policy"},
+      {"0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", Kind::kOther,
+       kPrecondition, "get pvc"},
+      {"Error creating: pods \"x\" is forbidden: error looking up service account n/s: "
+       "serviceaccount \"s\" not found",
+       Kind::kOther, kPrecondition, "--service-account"},
+      {"pods \"x\" is forbidden: no PriorityClass with name high was found: priorityclass not "
+       "found",
+       Kind::kOther, kPrecondition, "priority class"},
+      {"0/1 nodes are available: 1 Insufficient ephemeral-storage.", Kind::kOther,
+       Code::kResourceExhausted, "disk"},
+      {"0/1 nodes are available: 1 node(s) didn't match node affinity.", Kind::kOther,
+       kPrecondition, "--node-selector"},
+      {"no nodes available to schedule pods", Kind::kOther, Code::kResourceExhausted, "add one"},
+      {"0/1 nodes are available: 1 node(s) were unschedulable.", Kind::kOther, kPrecondition,
+       "describe nodes"},
+      {"exit status 135", Kind::kOther, kPrecondition, "/dev/shm"},
+      {"The node was low on resource: ephemeral-storage.", Kind::kOther, kPrecondition, "disk"},
+      {"Evicted, The node was low on resource: memory.", Kind::kOther, kPrecondition,
+       "short of memory"},
+      {"NodeLost, Node node-1 which was running pod x is unresponsive", Kind::kOther, kPrecondition,
+       "node is gone"},
+      {"Unable to attach or mount volumes: unmounted volumes=[claim-0]: timed out", Kind::kOther,
+       kPrecondition, "--volume-claim"},
+      {"MountVolume.MountDevice failed for volume \"pvc-1\"", Kind::kOther, kPrecondition,
+       "--volume-claim"},
+      {"CreateContainerError: exec: \"/bin/bash\": stat /bin/bash: no such file or directory",
+       Kind::kOther, kPrecondition, "IMAGE_<KEY>"},
+      {"DeadlineExceeded: Job was active longer than specified deadline", Kind::kOther,
+       kPrecondition, "deadline"},
+      {"PodFailurePolicy: Container tao for pod n/x failed with exit code 3 matching FailJob rule",
+       Kind::kOther, kPrecondition, "log and events"},
+      {"Error from server (InternalError): Internal error occurred: failed calling webhook "
+       "\"v.example\"",
+       Kind::kOther, Code::kUnavailable, "try again later"},
+      {"Error from server (Forbidden): jobs.batch \"x\" is forbidden: unable to create new content "
+       "in "
+       "namespace n because it is being terminated",
+       Kind::kOther, kPrecondition, "another one"},
+      {"error: error validating data: the server does not allow access", Kind::kOther,
+       Code::kInternal, "report it"},
+      {"error: the server doesn't have a resource type \"jobs\"", Kind::kOther, kPrecondition,
+       "1.21"},
+      {"Unable to listen on port 8080: bind: address already in use", Kind::kPortTaken,
+       Code::kResourceExhausted, "port of this host"},
+      {"error: error upgrading connection: unable to upgrade connection: 403", Kind::kOther,
+       Code::kUnavailable, "--service-type"},
+      {"Get \"https://10.0.0.1:6443/api\": dial tcp 10.0.0.1:6443: connect: network is unreachable",
+       Kind::kOther, Code::kUnavailable, "VPN"},
+      {"read tcp 10.0.0.2:4242->10.0.0.1:6443: i/o timeout", Kind::kOther, Code::kUnavailable,
+       "VPN"},
+      {"net/http: TLS handshake timeout", Kind::kOther, Code::kUnavailable, "VPN"},
+      {"error: context deadline exceeded", Kind::kOther, Code::kUnavailable, "VPN"},
+      {"net/http: request canceled (Client.Timeout exceeded while awaiting headers)", Kind::kOther,
+       Code::kUnavailable, "VPN"},
+      {"error: unexpected EOF", Kind::kOther, Code::kUnavailable, "VPN"},
+      {"error: http2: client connection lost", Kind::kOther, Code::kUnavailable, "VPN"},
+      {"read: connection reset by peer", Kind::kOther, Code::kUnavailable, "VPN"},
+      {"Error from server (Timeout): the server was unable to return a response in the time "
+       "allotted, but may still be processing the request",
+       Kind::kOther, Code::kUnavailable, "try again later"},
+      {"Error from server (TooManyRequests): the server has received too many requests",
+       Kind::kOther, Code::kUnavailable, "try again later"},
+      {"error: the server is currently unable to handle the request", Kind::kOther,
+       Code::kUnavailable, "try again later"},
+      {"an internal error occurred", Kind::kOther, Code::kUnavailable, "try again later"},
+      {"Error from server: etcdserver: request timed out", Kind::kOther, Code::kUnavailable,
+       "try again later"},
   };
   return *rows;
 }
@@ -189,6 +290,14 @@ TEST(KubernetesFailuresTest, NoRowIsHiddenByThoseBeforeIt) {
     const KubernetesFailureRule* const found = RuleOf(words);
     ASSERT_NE(found, nullptr);
     EXPECT_EQ(found->advice, rule.advice) << words;
+  }
+}
+
+TEST(KubernetesFailuresTest, EachRuleHasItsText) {
+  for (const KubernetesFailureRule& rule : KubernetesFailureRules()) {
+    const bool reached = std::any_of(Rows().begin(), Rows().end(),
+                                     [&](const Row& row) { return RuleOf(row.words) == &rule; });
+    EXPECT_TRUE(reached) << rule.text << " " << rule.also;
   }
 }
 
