@@ -22,11 +22,6 @@ def test_crash_of_each_recovery_in_turn(operation, driver, folder):
     crash_cases.crash_at_each(driver, folder, operation)
 
 
-def test_another_daemon_is_left_alone(driver, folder, tmp_path):  # noqa: F811
-    (tmp_path / "beside").mkdir()
-    crash_cases.neighbour_is_left_alone(driver, folder, tmp_path / "beside")
-
-
 def test_a_service_whose_record_is_torn_is_stopped_by_its_entry(driver, folder):  # noqa: F811
     crash_cases.torn_record_is_served_and_stopped_by_its_entry(driver, folder)
 
