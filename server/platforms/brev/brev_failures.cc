@@ -70,7 +70,8 @@ const std::vector<BrevFailureRule>& BrevFailureRules() {
       "brev is not logged in, or its login has expired: as the user of the server run brev login. "
       "Where there is no browser, write ~/.brev/credentials.json (mode 0600, its folder 0700) with "
       "{\"access_token\":\"auto-login\",\"refresh_token\":\"TOKEN\"}, TOKEN being the value of "
-      "BREV_API_TOKEN: brev does not read that variable, and brev login --token would show it to "
+      "BREV_API_TOKEN (one that begins with eyJ is the access_token, and auto-login the "
+      "refresh_token): brev does not read that variable, and brev login --token would show it to "
       "every user of this host";
   constexpr std::string_view kBooting =
       "An instance that was just made or started takes minutes until it answers by ssh";

@@ -129,9 +129,9 @@ esac
   // Programs whose command line has `word` hang from now on.
   void Hang(const std::string& word) { Write("hang", word); }
   void Resume() { Remove("hang"); }
-  // Until one of them does; false after 5 s.
+  // Until one of them does; false after 20 s.
   [[nodiscard]] bool WaitForHanging() const {
-    const absl::Time limit = absl::Now() + absl::Seconds(5);
+    const absl::Time limit = absl::Now() + absl::Seconds(20);
     while (!std::filesystem::exists(Path("hanging"))) {
       if (absl::Now() > limit) return false;
       std::this_thread::yield();
