@@ -122,7 +122,8 @@ class Cluster:
         self.folder.chmod(0o755)
         self.credentials = self.folder / "etc/enroot/.credentials"
         self.credentials.parent.mkdir()
-        self.credentials.write_text("machine nvcr.io login $oauthtoken password none\n")
+        self.credentials.write_text("machine nvcr.io login $oauthtoken password none\n"
+                                    "machine authn.nvidia.com login $oauthtoken password none\n")
         self._write_configuration()
         self._start_munged()
         if self.accounting:

@@ -265,6 +265,18 @@ def test_what_the_cluster_refuses_is_said_before_anything_is_made(slurm_cluster,
     assert start(daemon, PORTED, "--partition", "short", "--platform-option", "time=0.25", wait=True)
 
 
+def test_credentials_that_lack_a_registry_are_warned_of(slurm_cluster, start_daemon):
+    daemon = start_daemon()
+    assert items(daemon)["credentials"] == ("OK", "enroot has registry credentials")
+    whole = slurm_cluster.credentials.read_text()
+    slurm_cluster.credentials.write_text(whole.splitlines()[0] + "\n")
+    try:
+        outcome, message = items(daemon)["credentials"]
+        assert outcome == "WARNING" and "for authn.nvidia.com there" in message and "password none" not in message
+    finally:
+        slurm_cluster.credentials.write_text(whole)
+
+
 @pytest.mark.parametrize("settings, item, words", [
     ({"SLURM_HOSTNAME": ""}, "environment", "SLURM_HOSTNAME"),
     ({"SLURM_PARTITION": ""}, "settings", "--partition NAME"),

@@ -72,6 +72,13 @@ CheckItem PyxisItem(const SlurmSection& pyxis) {
                  std::string(SlurmRuleFor("unrecognized option '--container-image")->advice));
 }
 
+CheckItem EnrootItem(const SlurmSection& enroot) {
+  if (enroot.exit_code == 0) return Ok("enroot", Words(enroot));
+  return Warning("enroot",
+                 "enroot is not on the login host, where it need not be: only the compute nodes "
+                 "must have it");
+}
+
 CheckItem PartitionItem(const CheckRequest& request, const SlurmSettings& settings,
                         const SlurmSection& section) {
   const std::string what = absl::StrFormat("partition %s", base::Quoted(settings.partition));
@@ -147,7 +154,15 @@ CheckItem AccountItem(const SlurmSettings& settings, const SlurmSection& section
 }
 
 CheckItem CredentialsItem(std::string_view image, const SlurmSection& section) {
-  if (section.exit_code == 0) return Ok("credentials", "enroot has registry credentials");
+  const std::string lacking = Words(section);
+  if (section.exit_code == 0 && lacking.empty()) {
+    return Ok("credentials", "enroot has registry credentials");
+  }
+  if (section.exit_code == 0) {
+    return Warning("credentials",
+                   absl::StrFormat("enroot has no registry credentials for %s there: %s", lacking,
+                                   kCredentialsAdvice));
+  }
   if (image.empty()) {
     return Warning("credentials",
                    absl::StrFormat(
@@ -275,6 +290,7 @@ std::vector<CheckItem> SlurmPlatform::CheckCluster(const CheckRequest& request,
   };
   if (!add("tools", ToolsItem)) return items;
   add("pyxis", PyxisItem);
+  add("enroot", EnrootItem);
   const bool controller = add("controller", [](const SlurmSection& section) {
     if (section.exit_code == 0) return Ok("controller", Words(section));
     return Unknown("controller",

@@ -298,9 +298,12 @@ std::string RenderCheck(const SlurmSettings& settings, const std::vector<std::st
       Section("pyxis", "srun --help 2>&1 | grep -e --container-image") +
       Section("enroot", "command -v enroot") +
       Section("controller", "scontrol ping | grep -e ' is UP'") +
-      Section("credentials",
-              "test -s \"${ENROOT_CONFIG_PATH:-${XDG_CONFIG_HOME:-$HOME/.config}/enroot}/"
-              ".credentials\"") +
+      // Which registries have no line; what the lines say stays there.
+      Section(
+          "credentials",
+          "file=\"${ENROOT_CONFIG_PATH:-${XDG_CONFIG_HOME:-$HOME/.config}/enroot}/.credentials\"; "
+          "test -s \"$file\" && for machine in nvcr.io authn.nvidia.com; do "
+          "grep -qsw -e \"machine  *$machine\" -e '^default' \"$file\" || echo $machine; done") +
       Section("recording", "scontrol show config | grep -i AccountingStoreFlags") +
       Section("partition", absl::StrFormat("sinfo --noheader --partition=%s --format='%%P|%%a|%%l|"
                                            "%%G'",
