@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 
@@ -16,6 +17,9 @@ import kube_api
 HF_TOKEN = "hf_token_that_nobody_may_see"
 NGC_KEY = "ngc_key_that_nobody_may_see"
 LIMIT = 3 * harness.LIMIT  # a start is a score of kubectls, which share two cores with much else
+# Every flag that kubectl is called with, each known to 1.20 (its own --help).
+FLAGS_OF_1_20 = {"--address", "--cascade", "--client", "--context", "--dry-run", "--field-selector", "--ignore-not-found",
+                 "--pod-running-timeout", "--raw", "--request-timeout", "--tail", "--wait"}
 START = ("start", "--network-arch", "cosmos-rl", "--model-path", "/models/x", "--platform", "kubernetes",
          "--gpu-mode", "none")
 
@@ -264,6 +268,8 @@ def test_secrets_reach_the_container_and_nothing_else(folder, cluster):
     assert "create" in calls
     texts = [calls, running.log.read_text(), *(path.read_text() for path in folder.rglob("*.json"))]
     assert not [text for text in texts if HF_TOKEN in text or NGC_KEY in text]
+    commands = [line for line in calls.splitlines() if "--context=test" in line]
+    assert {flag for line in commands for flag in re.findall(r"(?<=\s)--[a-z-]+", f" {line}")} <= FLAGS_OF_1_20
     for line in calls.splitlines():
         if " get " in line or " create " in line or " delete " in line:
             assert "--request-timeout=30s" in line and "--context=test" in line, line

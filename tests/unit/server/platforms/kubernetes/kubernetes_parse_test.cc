@@ -200,6 +200,34 @@ TEST(ToPendingViewTest, SaysWhatAPersonCanActOn) {
   }
 }
 
+// The cluster retries these for ever, and the Job's backoffLimit does not count them.
+TEST(ToPendingViewTest, WhatIsRetriedForEverIsTrouble) {
+  for (const char* const reason :
+       {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError",
+        "RegistryUnavailable", "CreateContainerConfigError", "CreateContainerError",
+        "RunContainerError", "CrashLoopBackOff"}) {
+    const JobAndPods objects =
+        Objects(Job("") + "," +
+                Pod(Container(std::string(R"({"waiting":{"reason":")") + reason + R"("}})")));
+    EXPECT_EQ(ToPendingView(objects, {}).kind, Kind::kTrouble) << reason;
+    EXPECT_EQ(ToPendingView(objects, {}).reason, reason);
+    EXPECT_EQ(ToPlatformState(objects)->state, State::kPending) << reason;
+  }
+}
+
+TEST(ParseJobOfAnyoneTest, LabelsDoNotMatter) {
+  const auto found = ParseJobOfAnyone(
+      R"({"kind":"JobList","items":[{"kind":"Job","metadata":{"name":"train","uid":"u"}}]})",
+      R"({"kind":"PodList","items":[{"kind":"Pod","metadata":{"name":"p"}}]})");
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->job->name, "train");
+  EXPECT_EQ(found->pods.size(), 1u);
+  const auto none =
+      ParseJobOfAnyone(R"({"kind":"JobList","items":[]})", R"({"kind":"PodList","items":[]})");
+  EXPECT_FALSE(none->job.has_value());
+  EXPECT_TRUE(absl::IsUnavailable(ParseJobOfAnyone("", "").status()));
+}
+
 TEST(ParseEventsTest, AreInTheOrderOfTheirTimes) {
   const auto events = ParseEvents(R"({"kind":"EventList","items":[
       {"reason":"B","lastTimestamp":"2026-01-01T00:00:02Z","involvedObject":{"name":"p"}},
