@@ -225,6 +225,7 @@ class Lepton:
         self.ingress = []    # (host, path, headers)
         self.failures = []   # [method, path pattern, what, how often]
         self.down = False    # every connection is closed
+        self.left_hosts = set()  # where nobody answers any more
         self.lock = threading.RLock()
         make_certificates(self.folder)
         self.ca = self.folder / "ca.pem"
@@ -285,6 +286,15 @@ class Lepton:
             endpoint = self.endpoints.pop(name, None)
         if endpoint is not None:
             endpoint.end()
+
+    def move(self, name):
+        """The endpoint has another address from now on, and nobody answers at the one before."""
+        with self.lock:
+            endpoint = self.endpoints[name]
+            self.left_hosts.add(endpoint.host)
+            endpoint.host = f"{WORKSPACE}-{name}-{next(SERIALS)}.lepton.localhost"
+            self.name_host(endpoint.host)
+        return endpoint.host
 
     # The API: each answers (status, JSON), or raises Refused.
 
@@ -388,10 +398,13 @@ class Lepton:
             if each.get("value_from", {}).get("secret_name_ref", "x") not in {**self.user_secrets, "x": ""}:
                 raise Refused(400, f"invalid deployment spec: no secret for {each['name']}")
         self.endpoints[name] = endpoint
+        self.name_host(endpoint.host)
+        return 201, {}
+
+    def name_host(self, host):
         if self.hosts is not None:
             with open(self.hosts, "a") as hosts:
-                hosts.write(f"127.0.0.1 {endpoint.host}\n")
-        return 201, {}
+                hosts.write(f"127.0.0.1 {host}\n")
 
     def one(self, method, family, name, rest):
         endpoint = self.endpoints.get(name)
@@ -524,6 +537,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             lepton.ingress.append((host, self.path, dict(self.headers)))
             endpoint = next((each for each in lepton.endpoints.values() if each.host == host), None)
         self.close_connection = True
+        if host in lepton.left_hosts:
+            return None
         if endpoint is None:
             return self.answer(404, None)
         if self.headers.get_all("Authorization") not in [[f"Bearer {token}"] for token in endpoint.tokens]:

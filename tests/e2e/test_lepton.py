@@ -282,6 +282,30 @@ def test_logs_follow_a_replica_and_are_found_when_there_is_none(site, lepton):
     site.stop(waiting)
 
 
+@BOTH
+def test_an_address_that_changes_is_followed(on_lepton, lepton, folder):
+    """Requests, lists, the registry file and the next daemon have the new one."""
+    def is_there(client, host):
+        url = f"https://{host}:{lepton.port}"
+        assert client.daemon.chat(model=job_id).status != 404  # one that fails has the platform asked at once
+        entry = crash_cases.entries(folder).get(job_id, {})
+        return [each.host_url for each in client.services()] == [entry.get("host_url")] == [url]
+
+    with crash_cases.running(on_lepton, folder) as client:
+        job_id = begin(client)
+        wait_for_phase(client, job_id, "READY")
+        host = lepton.move(name_of(job_id))
+        harness.wait_for("the new address", lambda: is_there(client, host), 3 * LIMIT)
+        wait_for_phase(client, job_id, "READY")
+        client.chat(job_id)
+    host = lepton.move(name_of(job_id))  # while no daemon looks
+    with crash_cases.running(on_lepton, folder) as client:
+        harness.wait_for("the new address", lambda: is_there(client, host), 3 * LIMIT)
+        wait_for_phase(client, job_id, "READY")
+        client.chat(job_id)
+        client.stop(job_id)
+
+
 def test_what_is_not_private_is_refused(folder):
     """Plain HTTP would show the token to whoever is on the way."""
     with harness.daemon(folder, env={"LEPTON_WORKSPACE_ID": "w", "LEPTON_AUTH_TOKEN": "t",
