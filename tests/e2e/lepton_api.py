@@ -287,11 +287,15 @@ class Lepton:
         if endpoint is not None:
             endpoint.end()
 
+    def leave(self, name):
+        """Nobody answers at the endpoint's address any more."""
+        self.left_hosts.add(self.endpoints[name].host)
+
     def move(self, name):
-        """The endpoint has another address from now on, and nobody answers at the one before."""
+        """The endpoint has another address from now on."""
         with self.lock:
+            self.leave(name)
             endpoint = self.endpoints[name]
-            self.left_hosts.add(endpoint.host)
             endpoint.host = f"{WORKSPACE}-{name}-{next(SERIALS)}.lepton.localhost"
             self.name_host(endpoint.host)
         return endpoint.host

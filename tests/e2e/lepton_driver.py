@@ -38,6 +38,7 @@ class Lepton(contract_cases.Driver):
             self.lepton.remove(name)
 
     def take_away(self, folder, job_id):
+        self.lepton.leave(name_of(job_id))
         self.lepton.remove(name_of(job_id))
 
     @contextlib.contextmanager

@@ -336,8 +336,8 @@ def test_an_entry_of_another_tool_is_served_and_stopped_by_its_instance(world, d
     """Its container has no label of ours; the entry says on which instance it is."""
     world.add("gpu-box")
     job_id = "6f1e9a52-7b7c-4a42-9a0c-1d9a3c2a8f10"
-    world.engine.docker("run", "--detach", "--name", job_id, "--network", world.network, world.engine.image(),
-                        "/bin/bash", "-c", "coproc { read; }; wait")
+    world.engine.docker("run", "--detach", "--init", "--name", job_id, "--network", world.network,
+                        world.engine.image(), "/bin/bash", "-c", "coproc { read; }; wait")
     daemon.registry.write_text(json.dumps({"latest": job_id, job_id: {
         "job_id": job_id, "platform": "brev", "network_arch": "cosmos-rl", "instance_id": "gpu-box",
         "host_port": 8099, "host_url": "http://localhost:8099", "started_at": "2026-01-02T03:04:05+00:00"}}))

@@ -250,6 +250,8 @@ def test_a_container_that_ends_is_told_with_its_last_lines(on_lepton, lepton, fo
         with lepton.lock:
             endpoint.end()
             endpoint.state = "Error"
+        lepton.leave(name_of(job_id))
+        client.daemon.chat(model=job_id)  # one that fails has the platform asked at once
         service = wait_for_phase(client, job_id, "FAILED")
         assert "Lepton says \"Error\"" in service.message, service
         harness.wait_for("its clean-up", lambda: not lepton.endpoints, 3 * LIMIT)
