@@ -385,17 +385,20 @@ class RefusingSink : public base::BodySink {
 };
 
 TEST(BodyScannerTest, SinksErrorEndsTheScanAtThatEvent) {
-  const std::string body = R"({"k\n":"a\nb€c","l":[1,true,null,{}]})";
-  RefusingSink all(1 << 20);
-  BodyScanner counting(all);
-  ASSERT_TRUE(counting.Feed(body).ok());
-  ASSERT_GT(all.events(), 10);
-  for (int refused = 0; refused < all.events(); ++refused) {
-    RefusingSink sink(refused);
-    BodyScanner scanner(sink);
-    EXPECT_EQ(scanner.Feed(body), absl::AbortedError("no")) << refused;
-    EXPECT_EQ(scanner.Finish(), absl::AbortedError("no")) << refused;
-    EXPECT_EQ(sink.events(), refused + 1);
+  for (const std::string& text : {std::string(R"(a\nb€c)"), LongText()}) {
+    const std::string body =
+        R"({"k\n":")" + text + R"(","l":[1,true,null,{}],"m":")" + text + "\"}";
+    RefusingSink all(1 << 20);
+    BodyScanner counting(all);
+    ASSERT_TRUE(counting.Feed(body).ok());
+    ASSERT_GT(all.events(), 10);
+    for (int refused = 0; refused < all.events(); ++refused) {
+      RefusingSink sink(refused);
+      BodyScanner scanner(sink);
+      EXPECT_EQ(scanner.Feed(body), absl::AbortedError("no")) << refused;
+      EXPECT_EQ(scanner.Finish(), absl::AbortedError("no")) << refused;
+      EXPECT_EQ(sink.events(), refused + 1);
+    }
   }
 }
 
