@@ -1,5 +1,5 @@
-"""The driver of the cases that hold for every platform, on kubernetes with the real kubectl. The cluster gives no address,
-so that the port is forwarded: then every step there is is done."""
+"""The driver of the cases that hold for every platform, on kubernetes with the real kubectl. The cluster gives no
+address, so that the port is forwarded: then every step there is is done."""
 
 import contextlib
 import pathlib

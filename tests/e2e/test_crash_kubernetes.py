@@ -1,5 +1,5 @@
-"""SIGKILL at every fault point of Start, on kubernetes with the real kubectl; those of Stop and of the clean-up after FAILED have
-files of their own, which run beside this one."""
+"""SIGKILL at every fault point of Start, on kubernetes with the real kubectl; those of Stop and of the clean-up after
+FAILED have files of their own, which run beside this one."""
 
 import pytest
 
