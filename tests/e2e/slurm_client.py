@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 
 import pytest
@@ -49,10 +50,11 @@ def slurm_jobs(cluster, job_id):
 
 
 def tunnels(port):
-    """Pids of the ssh programs that forward `port`."""
+    """Pids of the ssh programs that forward `port` of this network: other files' tests run beside in theirs."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and f"127.0.0.1:{port}:localhost:".encode() in (entry / "cmdline").read_bytes():
+            if (entry.name.isdigit() and f"127.0.0.1:{port}:localhost:".encode() in (entry / "cmdline").read_bytes()
+                    and os.readlink(entry / "ns/net") == os.readlink("/proc/self/ns/net")):
                 found.append(int(entry.name))
     return found
