@@ -4,6 +4,8 @@
 #   scripts/deps.sh build         to build
 #   scripts/deps.sh demo          to build, and to run scripts/demo.sh
 #   scripts/deps.sh docker-demo   the same, with --platform local-docker
+#   scripts/deps.sh bench         to build, and to run tests/bench/compare.py and the microbenchmarks; Debian starts
+#                                 HAProxy and nginx when it installs them, and the benchmark needs neither running
 set -euo pipefail
 
 packages=(
@@ -22,6 +24,7 @@ tests=(
   slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
   openssh-server openssh-client
 )
+bench=(haproxy nginx-light libbenchmark-dev python3 python3-grpcio iproute2)
 # Node.js from elsewhere (nvm, NodeSource) serves as well, and conflicts with Debian's packages.
 command -v node >/dev/null || tests+=(nodejs)
 command -v npm >/dev/null || tests+=(npm)
@@ -31,10 +34,11 @@ command -v kubectl >/dev/null || tests+=(kubernetes-client)
 case "${1:-test}" in
   build) ;;
   demo) packages+=("${demo[@]}") ;;
+  bench) packages+=("${bench[@]}") ;;
   docker-demo) packages+=("${demo[@]}" "${docker[@]}") ;;
   test) packages+=("${demo[@]}" "${docker[@]}" "${tests[@]}") ;;
   *)
-    echo "deps: unknown argument $1; usage: scripts/deps.sh [build|demo|docker-demo|test]" >&2
+    echo "deps: unknown argument $1; usage: scripts/deps.sh [build|demo|docker-demo|bench|test]" >&2
     exit 2
     ;;
 esac
