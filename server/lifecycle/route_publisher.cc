@@ -30,23 +30,74 @@ routing::Service ToService(const Parts& parts, const registry::ServiceRecord& re
 
 }  // namespace
 
-RoutePublisher::RoutePublisher(const Parts& parts, Publish publish)
-    : parts_(parts), publish_(std::move(publish)), table_(routing::RouteTable::Build({})) {}
+RoutePublisher::RoutePublisher(const Parts& parts, Publish publish, const base::Clock& clock)
+    : parts_(parts),
+      publish_(std::move(publish)),
+      clock_(clock),
+      table_(routing::RouteTable::Build({})) {
+  late_ = std::thread([this] {
+    while (AwaitLateChange()) PublishNow();
+  });
+}
 
-void RoutePublisher::OnChange(const registry::ServiceRecord&) { PublishNow(); }
+RoutePublisher::~RoutePublisher() {
+  {
+    base::MutexLock lock(mutex_);
+    ending_ = true;
+    changed_.SignalAll();
+  }
+  late_.join();
+}
+
+void RoutePublisher::OnChange(const registry::ServiceRecord& record) {
+  // Stop counts on it that nothing new is sent to its service from now on.
+  const bool leaves =
+      record.phase == routing::Phase::kDraining || record.phase == routing::Phase::kStopped;
+  if (!leaves) {
+    base::MutexLock lock(mutex_);
+    if (took_ > kCheap && clock_.Monotonic() < young_until_) {
+      waiting_ = true;
+      changed_.SignalAll();
+      return;
+    }
+  }
+  PublishNow();
+}
+
+bool RoutePublisher::AwaitLateChange() {
+  base::MutexLock lock(mutex_);
+  while (!ending_) {
+    const absl::Duration left = young_until_ - clock_.Monotonic();
+    if (!waiting_) {
+      changed_.Wait(mutex_);
+    } else if (left > absl::ZeroDuration()) {
+      changed_.WaitWithTimeout(mutex_, left);
+    } else {
+      return true;
+    }
+  }
+  return false;
+}
 
 void RoutePublisher::PublishNow() {
+  base::MutexLock publishing(publishing_);
+  const absl::Duration began = clock_.Monotonic();
+  {
+    base::MutexLock lock(mutex_);
+    waiting_ = false;  // the change is in the registry already
+  }
   std::vector<routing::Service> services;
   for (const registry::ServiceRecord& record : parts_.registry->List()) {
     services.push_back(ToService(parts_, record));
   }
   std::shared_ptr<const routing::RouteTable> table =
       routing::RouteTable::Build(std::move(services));
-  {
-    base::MutexLock lock(mutex_);
-    table_ = table;
-  }
-  publish_(std::move(table));
+  publish_(table);
+  const absl::Duration ended = clock_.Monotonic();
+  base::MutexLock lock(mutex_);
+  table_ = std::move(table);
+  took_ = ended - began;
+  young_until_ = ended + took_;
 }
 
 std::shared_ptr<const routing::RouteTable> RoutePublisher::table() const {
