@@ -2,6 +2,7 @@
 
 #include <absl/strings/str_format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/http_error.h"
@@ -21,15 +22,10 @@ namespace {
 // no backend, and a good one goes out in one write with its head.
 constexpr size_t kHoldBytes = 64 * 1024;
 
-absl::Status HeldTooLong(size_t limit) {
-  return base::TokenError(
-      ErrorToken::kBodyTooLarge,
-      absl::StrFormat("the first %d bytes of the body hold no `model`, and no more of it is kept "
-                      "while the service is not known; name the service by the header X-TAO-Job-ID "
-                      "or X-TAO-Network-Arch, or by the path /services/{job_id}/v1/...",
-                      limit),
-      {.param = "model"});
-}
+// How much of a kept file is sent in one go.
+constexpr size_t kFileWindow = 1024 * 1024;
+// The same where it has to pass through memory (TLS).
+constexpr size_t kReadWindow = 64 * 1024;
 
 bool IsUpstreamFailure(const absl::Status& status) {
   const std::optional<ErrorToken> token = base::TokenOf(status);
@@ -68,6 +64,7 @@ Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest reque
       body_(client, routing_, worker.config().max_body_bytes, request_.body_length),
       heartbeat_(client, worker.config()),
       wake_up_(worker.io().get_executor()),
+      kept_(worker.spool(), worker.io()),
       upload_ended_(worker.io().get_executor()) {
   worker_.Register(this);
 }
@@ -103,8 +100,8 @@ Task<absl::Status> Exchange::Run() {
   co_return status;
 }
 
-// Reads the body until it is whole, or until it is long and its service is known: the rest then
-// passes through without being kept.
+// Reads the body until it is whole, or until it is long and can be sent on: the rest then passes
+// through without being kept.
 Task<absl::Status> Exchange::HoldBody() {
   const bool is_long =
       request_.waits_for_continue || !body_.length().has_value() || *body_.length() > kHoldBytes;
@@ -115,21 +112,33 @@ Task<absl::Status> Exchange::HoldBody() {
                           ColdStartWait() > absl::ZeroDuration();
     if (!serving.ok() && !may_wait) co_return serving;
   }
-  while (!body_.done() && (service() == nullptr || held_.size() < kHoldBytes)) {
+  if (service() == nullptr || !routing::CheckServing(*service()).ok()) {
+    absl::Status room = kept_.Reserve(body_.length().value_or(0));
+    if (!room.ok()) co_return room;
+  }
+  while (!body_.done() && MustKeepMore()) {
     BodyPiece piece;
     absl::Status status = co_await body_.Next(&piece);
     if (!status.ok()) co_return status;
-    if (held_.empty() && piece.last) {
+    if (kept_.size() == 0 && piece.last) {
       beginning_ = piece.data;
       co_return absl::OkStatus();
     }
-    held_.append(piece.data);
-    if (service() == nullptr && held_.size() > worker_.config().max_held_body_bytes) {
-      co_return HeldTooLong(worker_.config().max_held_body_bytes);
-    }
+    status = co_await kept_.Append(piece.data);
+    if (!status.ok()) co_return status;
   }
-  beginning_ = held_;
+  kept_.Trim();
+  beginning_ = kept_.memory();
   co_return absl::OkStatus();
+}
+
+// Short bodies are kept whole; long ones until their service is known, and can take them. One in a
+// file whose length is not known is kept to its end, and is then sent with a length.
+bool Exchange::MustKeepMore() const {
+  if (service() == nullptr || kept_.size() < kHoldBytes) return true;
+  if (kept_.in_file() && !body_.length().has_value()) return true;
+  const routing::Service* const now = worker_.routing()->table->Find(service()->job_id);
+  return now != nullptr && !routing::CheckServing(*now).ok();
 }
 
 // By the newest table: while the body was read the service may have begun to stop, and Stop counts
@@ -155,7 +164,8 @@ Task<absl::Status> Exchange::SendRequest() {
   counted_ = snapshot_->counts.at(service()->job_id);  // CheckService has found it there
   counted_->Begin(worker_.index());
   const std::optional<uint64_t> length =
-      body_.done() ? std::optional<uint64_t>(beginning_.size()) : body_.length();
+      body_.done() ? std::optional<uint64_t>(kept_.in_file() ? kept_.size() : beginning_.size())
+                   : body_.length();
   std::string head;
   if (!upstream::AppendRequestHead(head, request_.forward, service()->backend, length)) {
     co_return absl::InternalError(absl::StrFormat(
@@ -164,7 +174,8 @@ Task<absl::Status> Exchange::SendRequest() {
         service()->job_id));
   }
   coder_ = upstream::BodyCoder(!length.has_value());
-  const BodyPiece beginning{beginning_, body_.done()};
+  const bool is_whole = body_.done() && !kept_.in_file();
+  const BodyPiece beginning{beginning_, is_whole};
   const transport::Gather text = coder_.Encode(beginning, head);
 
   LimitTime();
@@ -181,7 +192,7 @@ Task<absl::Status> Exchange::SendRequest() {
     try_again = !sent.ok() && upstream_->was_used() && accepted_nothing;
     if (IsTimeout(sent)) co_return sent;
   }
-  if (!body_.done()) {
+  if (!is_whole) {
     uploading_ = true;
     transport::Spawn(worker_.io(), Upload());
   }
@@ -219,7 +230,7 @@ Task<absl::Status> Exchange::Connect() {
 
 // Passes on the rest of the body, each piece after it was judged.
 Task<void> Exchange::Upload() {
-  absl::Status sent;
+  absl::Status sent = co_await SendKept();
   while (!body_.done() && sent.ok()) {
     BodyPiece piece;
     absl::Status judged = co_await body_.Next(&piece);
@@ -230,12 +241,37 @@ Task<void> Exchange::Upload() {
     }
     // A reset shows to whoever reads the answer, which may have come early.
     sent = co_await upstream_->Send(coder_.Encode(piece));
-    if (IsTimeout(sent)) {
+  }
+  if (IsTimeout(sent)) {
+    upload_error_ = sent;
+    upstream_->Abort();
+  }
+  upload_ended_.Set();
+}
+
+// What was kept in a file: straight from there where the connection is plain.
+Task<absl::Status> Exchange::SendKept() {
+  if (!kept_.in_file()) co_return absl::OkStatus();
+  const size_t window = upstream_->is_tls() ? kReadWindow : kFileWindow;
+  std::string room;
+  absl::Status sent;
+  for (uint64_t at = 0; at < kept_.size() && sent.ok(); at += window) {
+    const size_t count = std::min<uint64_t>(window, kept_.size() - at);
+    if (upstream_->is_tls()) {
+      room.resize(count);
+      sent = co_await kept_.Read(at, count, room.data());
+      const transport::Gather text(room);
+      if (sent.ok()) sent = co_await upstream_->Send(text);
+    } else {
+      co_await kept_.Preload(at, count);
+      sent = co_await upstream_->SendFile(kept_.fd(), at, count);
+    }
+    if (absl::IsInternal(sent)) {  // the disk, not the backend
       upload_error_ = sent;
       upstream_->Abort();
     }
   }
-  upload_ended_.Set();
+  co_return sent;
 }
 
 // The answer is over. A backend that answered before it had the whole request does not want the

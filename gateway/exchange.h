@@ -20,6 +20,7 @@
 #include "gateway/request_body.h"
 #include "gateway/request_routing.h"
 #include "gateway/request_wishes.h"
+#include "gateway/spool/kept_body.h"
 #include "gateway/transport/deadline_wheel.h"
 #include "gateway/transport/signal.h"
 #include "gateway/upstream/body_coder.h"
@@ -75,6 +76,7 @@ class Exchange {
 
  private:
   transport::Task<absl::Status> HoldBody();
+  bool MustKeepMore() const;
   absl::Status CheckService();
   transport::Task<absl::Status> AwaitService();
   absl::Duration ColdStartWait() const;
@@ -83,6 +85,7 @@ class Exchange {
   void LimitTime();
   transport::Task<absl::Status> Connect();
   transport::Task<void> Upload();
+  transport::Task<absl::Status> SendKept();
   transport::Task<void> EndUpload();
   absl::Status Reason(absl::Status status) const;
   void Report(const absl::Status& status);
@@ -100,8 +103,8 @@ class Exchange {
   Heartbeat heartbeat_;
   transport::Signal wake_up_;  // while held
 
-  std::string held_;            // the beginning of the body, where it came in several pieces
-  std::string_view beginning_;  // the same, or the client's only piece
+  spool::KeptBody kept_;        // the beginning of the body, where it came in several pieces
+  std::string_view beginning_;  // the same, if it is in memory, or the client's only piece
 
   base::ExchangeTimeouts timeouts_;
   std::optional<transport::Deadline> total_deadline_;  // only where there is such a limit

@@ -32,8 +32,10 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
   for (auto& client : tls) {
     ASSIGN_OR_RETURN(client, upstream::TlsClient::Create(config.upstream.ca_file));
   }
+  ASSIGN_OR_RETURN(std::unique_ptr<spool::Spool> spool, spool::Spool::Open(config.spool));
   ASSIGN_OR_RETURN(const ListeningSockets sockets, OpenListeningSockets(config.listen, count));
   std::unique_ptr<Gateway> gateway(new Gateway(config));
+  gateway->spool_ = std::move(spool);
   gateway->names_ = std::make_unique<upstream::NameResolver>(
       config.upstream.lookup, config.upstream.name_time_to_live,
       [raw = gateway.get()](const std::string& host,
@@ -43,8 +45,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
   gateway->address_ = sockets.address;
   gateway->port_ = sockets.port;
   for (size_t i = 0; i < count; ++i) {
-    gateway->workers_.push_back(std::make_unique<Worker>(
-        i, gateway->config_, gateway->load_, sockets.fds[i], std::move(tls[i]), *gateway->names_, failures));
+    gateway->workers_.push_back(
+        std::make_unique<Worker>(i, gateway->config_, gateway->load_, *gateway->spool_,
+                                 sockets.fds[i], std::move(tls[i]), *gateway->names_, failures));
     gateway->workers_.back()->OnIdle([raw = gateway.get()] {
       base::MutexLock lock(raw->mutex_);
       raw->became_idle_.SignalAll();

@@ -91,6 +91,7 @@ class Gateway : public routing::ExchangeCounter {
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<upstream::NameResolver> names_;  // tells the workers: ends before them
+  std::unique_ptr<spool::Spool> spool_;            // likewise
   std::atomic<size_t> next_worker_ = 0;            // of PostInfer
 
   mutable base::Mutex mutex_;  // no request takes it

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "gateway/http/head.h"
+#include "gateway/spool/spool.h"
 #include "gateway/upstream/upstream_config.h"
 
 namespace tao::gateway {
@@ -26,10 +27,8 @@ struct GatewayConfig {
   // The largest request body. Larger: 413, before it is read where Content-Length says so.
   uint64_t max_body_bytes = uint64_t{2} << 30;
 
-  // The largest part of a body that is held in memory because its `model` is needed to choose the
-  // service and has not come yet. Larger: 413, with the advice to route by header or path. Each
-  // connection may hold as much at the same time.
-  size_t max_held_body_bytes = size_t{32} << 20;
+  // Where bodies are kept whose `model` is needed to choose the service and comes late.
+  spool::SpoolConfig spool;
 
   // From the first byte of a request head (for a new connection: from its start) to its last. 408.
   absl::Duration head_timeout = absl::Seconds(30);

@@ -33,12 +33,13 @@ std::shared_ptr<const RoutingSnapshot> NoTable() {
 
 }  // namespace
 
-Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, int listen_fd,
-               std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
-               routing::FailureListener* failures)
+Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spool::Spool& spool,
+               int listen_fd, std::unique_ptr<upstream::TlsClient> tls,
+               upstream::NameResolver& names, routing::FailureListener* failures)
     : index_(index),
       config_(config),
       load_(load),
+      spool_(spool),
       failures_(failures),
       io_(1),  // one thread runs it
       keeps_running_(io_.get_executor()),

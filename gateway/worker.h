@@ -37,9 +37,9 @@ class Session;
 class Worker {
  public:
   // Takes over the listening socket `listen_fd`. `config`, `load` and `failures` outlive the
-  // worker; `failures` may be null. `names` outlives the thread.
-  Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, int listen_fd,
-         std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
+  // worker; `failures` may be null. `spool` and `names` outlive the thread.
+  Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spool::Spool& spool,
+         int listen_fd, std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
          routing::FailureListener* failures);
   // The thread must have ended: Finish and Join come first.
   ~Worker();
@@ -76,6 +76,7 @@ class Worker {
   size_t index() const { return index_; }
   const GatewayConfig& config() const { return config_; }
   GatewayLoad& load() { return load_; }
+  spool::Spool& spool() { return spool_; }
   transport::net::io_context& io() { return io_; }
   transport::DeadlineWheel& wheel() { return wheel_; }
   transport::HangupWatch& hangups() { return hangups_; }
@@ -126,6 +127,7 @@ class Worker {
   const size_t index_;
   const GatewayConfig& config_;
   GatewayLoad& load_;
+  spool::Spool& spool_;
   routing::FailureListener* const failures_;
 
   transport::net::io_context io_;

@@ -224,7 +224,9 @@ absl::Status Server::StartFaces() {
   config.listen = config_.gateway_listen;
   config.workers = config_.gateway_workers;
   config.max_body_bytes = config_.max_body_bytes;
-  config.max_held_body_bytes = config_.max_held_body_bytes;
+  config.spool.folder = config_.spool_dir;
+  config.spool.allow_tmpfs = config_.allow_tmpfs_spool;
+  config.spool.max_bytes = config_.spool_max_bytes;
   config.cold_start_wait = absl::Seconds(config_.cold_start_wait_seconds);
   config.max_cold_start_wait = absl::Seconds(config_.max_cold_start_wait_seconds);
   config.max_held_requests = static_cast<size_t>(config_.max_held_requests);

@@ -1,5 +1,6 @@
 #include "gateway/transport/connection.h"
 
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -133,6 +134,40 @@ Task<IoResult> Connection::WritePlain(Gather text, absl::Duration deadline) {
       text.Consume(bytes);
       continue;
     }
+    if (code == net::error::would_block) {
+      write_deadline_.Arm(deadline);
+      std::tie(code) = co_await socket_.async_wait(
+          TcpSocket::wait_write, net::bind_cancellation_slot(cancel_write_.slot(), kAwait));
+      write_deadline_.Disarm();
+      if (!code) continue;
+    }
+    const size_t written = result.bytes;
+    result = ToResult(code, write_timed_out_);
+    result.bytes = written;
+    break;
+  }
+  writing_ = false;
+  co_return result;
+}
+
+Task<IoResult> Connection::SendFile(int fd, uint64_t offset, size_t count,
+                                    absl::Duration deadline) {
+  IoResult result;
+  writing_ = true;
+  write_timed_out_ = false;
+  auto at = static_cast<off_t>(offset);
+  while (result.bytes < count) {
+    if (writing_stopped_) {
+      result.error = IoError::kStopped;
+      break;
+    }
+    const ssize_t sent = ::sendfile(socket_.native_handle(), fd, &at, count - result.bytes);
+    if (sent > 0) {
+      result.bytes += static_cast<size_t>(sent);
+      continue;
+    }
+    error_code code(sent == 0 ? EIO : errno, boost::system::system_category());  // 0: truncated
+    if (code == net::error::interrupted) continue;
     if (code == net::error::would_block) {
       write_deadline_.Arm(deadline);
       std::tie(code) = co_await socket_.async_wait(

@@ -11,6 +11,7 @@
 #include <array>
 #include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -80,6 +81,10 @@ class Connection {
   Task<IoResult> Write(Gather text, absl::Duration deadline) {
     return tls_ == nullptr ? WritePlain(text, deadline) : WriteTls(text, deadline);
   }
+  // Sends `count` bytes of a file, from `offset` on, without taking them through this process. Not
+  // over TLS.
+  Task<IoResult> SendFile(int fd, uint64_t offset, size_t count, absl::Duration deadline);
+  bool is_tls() const { return tls_ != nullptr; }
   bool is_writing() const { return writing_; }
 
   // The Read that waits, and every later one, ends with kStopped.

@@ -156,10 +156,20 @@ Task<absl::Status> UpstreamConnection::Send(transport::Gather text, bool* accept
   const IoResult result =
       co_await connection_->Write(text, DeadlineWheel::After(timeouts_.between_bytes));
   if (accepted_nothing != nullptr) *accepted_nothing = !result.ok() && result.bytes == 0;
+  co_return AfterSend(result);
+}
+
+Task<absl::Status> UpstreamConnection::SendFile(int fd, uint64_t offset, size_t count) {
+  const IoResult result = co_await connection_->SendFile(
+      fd, offset, count, DeadlineWheel::After(timeouts_.between_bytes));
+  co_return AfterSend(result);
+}
+
+absl::Status UpstreamConnection::AfterSend(const IoResult& result) {
   first_byte_deadline_ = DeadlineWheel::After(timeouts_.first_byte);
   if (!answered_) connection_->ExtendRead(std::min(first_byte_deadline_, head_pause_));
-  if (result.ok()) co_return absl::OkStatus();
-  co_return ReadError(result, "while the request was sent");
+  if (result.ok()) return absl::OkStatus();
+  return ReadError(result, "while the request was sent");
 }
 
 Task<absl::Status> UpstreamConnection::ReadHead(absl::Duration pause) {

@@ -53,6 +53,10 @@ class UpstreamConnection {
   // kernel took no byte, so that the backend cannot have seen the request.
   transport::Task<absl::Status> Send(transport::Gather text, bool* accepted_nothing = nullptr);
 
+  // Sends `count` bytes of a file, from `offset` on. Not over TLS (is_tls).
+  transport::Task<absl::Status> SendFile(int fd, uint64_t offset, size_t count);
+  bool is_tls() const { return !tls_origin_.empty(); }
+
   // Reads the head of the final answer; interim ones (1xx) are swallowed. The first-byte time-out
   // runs from the last Send on. At `pause`, a time of DeadlineWheel, the wait may be given up
   // without an error: has_head() is false then, and ReadHead is called again.
@@ -97,6 +101,7 @@ class UpstreamConnection {
   transport::Task<boost::system::error_code> ConnectTo(transport::Tcp::endpoint endpoint);
   transport::Task<Failure> StartTls();
   void Break();
+  absl::Status AfterSend(const transport::IoResult& result);
   absl::Status BeginAnswer();
   absl::Status ConnectError(std::string_view why) const;
   absl::Status ReadError(const transport::IoResult& result, std::string_view awaited) const;

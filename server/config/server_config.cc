@@ -119,9 +119,12 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
       ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();
-  app.add_option("--max-held-body-bytes", config.max_held_body_bytes,
-                 "Largest part of a body held in memory while its model is looked for")
-      ->check(CLI::Range(uint64_t{1}, kMostBytes))
+  app.add_option("--spool-dir", config.spool_dir,
+                 "Folder, on a disk, for bodies that are kept while their model is looked for")
+      ->capture_default_str();
+  app.add_flag("--allow-tmpfs-spool", config.allow_tmpfs_spool, "Allow --spool-dir to be memory");
+  app.add_option("--spool-max-bytes", config.spool_max_bytes, "Of all bodies kept there together")
+      ->check(CLI::Range(uint64_t{0}, kMostBytes))
       ->capture_default_str();
   app.add_option("--max-grpc-message-bytes", config.max_grpc_message_bytes,
                  "Largest received message")
@@ -250,7 +253,8 @@ absl::Status FillDefaults(ServerConfig& config) {
   if (config.docker_network.empty()) config.docker_network = Environment("DOCKER_NETWORK");
   if (config.docker_network.empty()) config.docker_network = "tao_default";
   for (std::string* const path :
-       {&config.registry, &config.state_dir, &config.references, &config.process_parent}) {
+       {&config.registry, &config.state_dir, &config.references, &config.process_parent,
+        &config.spool_dir}) {
     MakeAbsolute(*path);
   }
   if (!config.upstream_ca_file.empty()) MakeAbsolute(config.upstream_ca_file);

@@ -36,7 +36,10 @@ struct ServerConfig {
   double early_stream_seconds = 20;
   double heartbeat_seconds = 15;
   uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
-  uint64_t max_held_body_bytes = uint64_t{32} << 20;  // held in memory to find `model`
+  // Bodies above 1 MiB whose service is not known before their `model` are kept in files here.
+  std::string spool_dir = "/var/tmp";
+  bool allow_tmpfs_spool = false;
+  uint64_t spool_max_bytes = uint64_t{64} << 30;  // of all of them together
   int max_grpc_message_bytes = 256 << 20;             // received
 
   std::string registry = "/tmp/tao-inf-ms-state.json";  // the file that other tools share

@@ -104,14 +104,14 @@ class Http:
 class Daemon:
     """One tao-inference-server. `folder` outlives it, so that a second one can take over."""
 
-    def __init__(self, folder, *flags, env=None, programs=None, registry=None, wait=True):
+    def __init__(self, folder, *flags, env=None, programs=None, registry=None, wait=True, wrapper=()):
         self.folder = pathlib.Path(folder)
         self.registry = registry or self.folder / "registry.json"
         self.log = self.folder / "daemon.log"
         self.output = open(self.log, "ab")
         self._begin = self.log.stat().st_size
         self.process = subprocess.Popen(
-            [BIN / "tao-inference-server", "--grpc-listen=127.0.0.1:0", "--gateway-listen=127.0.0.1:0",
+            [*wrapper, BIN / "tao-inference-server", "--grpc-listen=127.0.0.1:0", "--gateway-listen=127.0.0.1:0",
              f"--registry={self.registry}", f"--state-dir={self.folder / 'state'}", "--gpu-mode=none",
              f"--local-process-path={programs or BIN / 'reference-backend.d'}", *flags],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,

@@ -1,5 +1,6 @@
 // Bodies and answers that are larger than any buffer, and clients that leave at every point.
 
+#include <absl/strings/str_format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -133,17 +134,121 @@ TEST(HeldBody, IsHeldUntilItsModelIsKnownAndThenFlows) {
   client.Close();
 }
 
-TEST(HeldBody, BeyondTheLimitIs413WithTheWayOut) {
+// As Python's OpenAI library sends it: the service is known at the very end.
+TEST(KeptBody, LargeOnesRoutedByTheirEndArriveAsTheyWere) {
+  FakeUpstream upstream([](FakeUpstream::Peer& peer) {
+    const RawMessage request = peer.ReadRequest();
+    if (request.whole)
+      peer.Write(FlaskAnswer(std::to_string(std::hash<std::string>()(request.body))));
+  });
+  GatewayHarness harness({ServiceAt(upstream.port()), ServiceAt(1, kOtherJob, "other")});
+  const size_t sizes[] = {kMiB - 100, kMiB, kMiB + 1, 9 * kMiB + 12345};
+  for (const size_t size : sizes) {
+    const std::string body = LargeBody(size, std::string(kArch));
+    const std::string hash = std::to_string(std::hash<std::string>()(body));
+    EXPECT_EQ(harness.Ask(Post(body)).body, hash) << size;
+    // Without a length: kept to its end, and sent with one.
+    RawSocket client = harness.Connect();
+    client.Write(HeadFor("Transfer-Encoding: chunked\r\n"));
+    for (std::string_view rest = body; !rest.empty();) {
+      const std::string_view chunk = rest.substr(0, 100'000);
+      client.Write(absl::StrFormat("%x\r\n", chunk.size()));
+      client.Write(chunk);
+      client.Write("\r\n");
+      rest.remove_prefix(chunk.size());
+    }
+    client.Write("0\r\n\r\n");
+    EXPECT_EQ(client.ReadMessage().body, hash) << size;
+  }
+}
+
+// The part that was kept goes first, what came since follows.
+TEST(KeptBody, AModelInTheMiddleLetsTheRestPassThrough) {
+  Event begun;
+  size_t received = 0;
+  const std::string body = R"({"messages":[")" + std::string(3 * kMiB, 'a') +
+                           R"("],"model":"cosmos-rl","more":")" + std::string(3 * kMiB, 'b') +
+                           "\"}";
+  FakeUpstream upstream([&](FakeUpstream::Peer& peer) {
+    peer.ReadHead();
+    received = peer.ReadBytes(3 * kMiB).size();
+    begun.Set();
+    if (peer.ReadBytes(body.size() - received) == body.substr(received))
+      peer.Write(FlaskAnswer("{}"));
+  });
+  GatewayHarness harness({ServiceAt(upstream.port()), ServiceAt(1, kOtherJob, "other")});
+  RawSocket client = harness.Connect();
+  client.Write(HeadFor("Content-Length: " + std::to_string(body.size()) + "\r\n"));
+  client.Write(std::string_view(body).substr(0, 4 * kMiB));
+  ASSERT_TRUE(begun.Wait()) << "nothing is sent on before the whole body is there";
+  client.Write(std::string_view(body).substr(4 * kMiB));
+  EXPECT_EQ(client.ReadMessage().status(), 200);
+}
+
+TEST(KeptBody, OneWithoutRoomIsRefusedBeforeItIsRead) {
   FakeUpstream upstream(Answers(FlaskAnswer("{}")));
   GatewayConfig config = GatewayHarness::Config();
-  config.max_held_body_bytes = 200 * 1024;
-  GatewayHarness harness({ServiceAt(upstream.port())}, config);
-  const std::string body = LargeBody(300 * 1024, std::string(kArch));
-  const RawMessage answer = harness.Ask(Post(body));
-  EXPECT_EQ(answer.status(), 413);
-  EXPECT_NE(answer.body.find("X-TAO-Job-ID"), std::string::npos) << answer.body;
-  EXPECT_EQ(upstream.connections(), 0);
+  config.spool.max_bytes = 2 * kMiB;
+  GatewayHarness harness({ServiceAt(upstream.port()), ServiceAt(1, kOtherJob, "other")}, config);
+  RawSocket client = harness.Connect();
+  client.Write(HeadFor("Content-Length: " + std::to_string(3 * kMiB) + "\r\n"));
+  const RawMessage refused = client.ReadMessage();
+  EXPECT_EQ(refused.status(), 507);
+  EXPECT_EQ(refused.Field("X-TAO-Error"), "spool_full");
+  EXPECT_NE(refused.body.find("X-TAO-Job-ID"), std::string::npos) << refused.body;
+
+  // Without a length it shows when it happens; and what is there is given back.
+  const std::string body = LargeBody(3 * kMiB, std::string(kArch));
+  RawSocket chunked = harness.Connect();
+  chunked.Write(HeadFor("Transfer-Encoding: chunked\r\n"));
+  chunked.Write(absl::StrFormat("%x\r\n", body.size()));
+  chunked.Write(body);
+  EXPECT_EQ(chunked.ReadMessage().status(), 507);
+  EXPECT_EQ(harness.Ask(Post(LargeBody(2 * kMiB, std::string(kArch)))).status(), 200);
+  // Who names the service keeps nothing.
   EXPECT_EQ(harness.Ask(Post(body, HeaderFor(kJob))).status(), 200);
+}
+
+TEST(KeptBody, BeyondTheMemoryOfAllItGoesToAFileAtOnce) {
+  FakeUpstream upstream(Answers(FlaskAnswer("{}")));
+  GatewayConfig config = GatewayHarness::Config();
+  config.spool.max_memory = 0;
+  GatewayHarness harness({ServiceAt(upstream.port())}, config);
+  EXPECT_EQ(harness.Ask(Post(LargeBody(300 * 1024, std::string(kArch)))).status(), 200);
+  EXPECT_EQ(harness.Ask(Post(Body(kArch))).status(), 200);
+}
+
+TEST(KeptBody, AClientThatLeavesInTheMiddleGivesItsRoomBack) {
+  GatewayConfig config = GatewayHarness::Config();
+  config.spool.max_bytes = 3 * kMiB;
+  FakeUpstream upstream(Answers(FlaskAnswer("{}")));
+  GatewayHarness harness({ServiceAt(upstream.port()), ServiceAt(1, kOtherJob, "other")}, config);
+  const std::string body = LargeBody(3 * kMiB, std::string(kArch));
+  {
+    RawSocket client = harness.Connect();
+    client.Write(HeadFor("Content-Length: " + std::to_string(body.size()) + "\r\n"));
+    client.Write(std::string_view(body).substr(0, 2 * kMiB));
+  }
+  RawMessage answer;
+  const absl::Time limit = absl::Now() + kTestLimit;
+  do {
+    answer = harness.Ask(Post(body));
+  } while (answer.status() == 507 && absl::Now() < limit);
+  EXPECT_EQ(answer.status(), 200);
+}
+
+TEST(KeptBody, TheFolderMustBeOnADisk) {
+  const struct {
+    std::string folder;
+    std::string says;
+  } rows[] = {{"/no/such/folder", "--spool-dir"}, {"/dev/shm", "--allow-tmpfs-spool"}};
+  for (const auto& row : rows) {
+    GatewayConfig config = GatewayHarness::Config();
+    config.spool.folder = row.folder;
+    const auto started = Gateway::Start(config, nullptr);
+    ASSERT_FALSE(started.ok());
+    EXPECT_NE(started.status().message().find(row.says), std::string::npos) << started.status();
+  }
 }
 
 // The last byte waits for the verdict: the backend never has a whole request that was refused.

@@ -228,6 +228,20 @@ TEST(TlsRefused, BackendThatLeavesDuringTheHandshake) {
   ExpectConnectError(harness.Ask(Post(Body(kArch))), "TLS handshake: ");
 }
 
+// A kept body's file cannot go straight from the kernel to a connection that is encrypted.
+TEST(TlsUpstream, AKeptBodyIsReadFromItsFile) {
+  FakeUpstream upstream([](FakeUpstream::Peer& peer) {
+    const RawMessage request = peer.ReadRequest();
+    peer.Write(FlaskAnswer(std::to_string(std::hash<std::string>()(request.body))));
+  });
+  TlsFront front(upstream.port());
+  GatewayHarness harness({HttpsServiceAt(front.port()), HttpsServiceAt(1, "127.0.0.1", kOtherJob)},
+                         TlsConfig());
+  const std::string body = R"({"messages":[")" + std::string(3 * kMiB + 17, 'a') +
+                           R"("],"model":")" + std::string(kJob) + "\"}";
+  EXPECT_EQ(harness.Ask(Post(body)).body, std::to_string(std::hash<std::string>()(body)));
+}
+
 TEST(TlsTimeouts, HandshakeCountsAsConnecting) {
   FakeUpstream upstream([](FakeUpstream::Peer&) {});
   TlsFront front(upstream.port(), {.shakes_hands = false});

@@ -79,7 +79,7 @@ TEST(ServerConfig, Defaults) {
   EXPECT_FALSE(config.insecure);
   EXPECT_EQ(config.gateway_workers, 0);
   EXPECT_EQ(config.max_body_bytes, 2147483648U);
-  EXPECT_EQ(config.max_held_body_bytes, 33554432U);
+  EXPECT_EQ(config.spool_dir, "/var/tmp");
   EXPECT_EQ(config.max_grpc_message_bytes, 268435456);
   EXPECT_EQ(config.registry, "/tmp/tao-inf-ms-state.json");
   EXPECT_EQ(config.state_dir, "/home/user/.local/state/tao-inference");
@@ -217,9 +217,9 @@ INSTANTIATE_TEST_SUITE_P(
          {"--max-body-bytes=-1"},
          "--max-body-bytes: Value -1 not in range 1 to"},
         {"BodyBytesWithUnit", {"--max-body-bytes=2G"}, "--max-body-bytes: Value 2G not in range"},
-        {"HeldBytesZero",
-         {"--max-held-body-bytes=0"},
-         "--max-held-body-bytes: Value 0 not in range 1 to"},
+        {"SpoolBytesNegative",
+         {"--spool-max-bytes=-1"},
+         "--spool-max-bytes: Value -1 not in range 0 to"},
         {"MessageTooSmall",
          {"--max-grpc-message-bytes=1"},
          "--max-grpc-message-bytes: Value 1 not in range"},
