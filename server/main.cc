@@ -178,6 +178,7 @@ void Server::MakePlatforms() {
                                     .path_prefix = config_.local_process_path}));
   platforms::LocalDockerConfig docker;
   docker.daemon_id = state_->daemon_id();
+  docker.tunnels = &tunnels_;
   docker.network = config_.docker_network;
   docker.reach = config_.reach == "network" ? platforms::DockerReach::kNetwork
                                             : platforms::DockerReach::kLocalhost;

@@ -29,9 +29,16 @@ Reach ProbeOne(const addrinfo& address, absl::Duration timeout) {
   return error == ECONNREFUSED ? Reach::kRefused : Reach::kNone;
 }
 
+std::string NumericOf(const addrinfo& address) {
+  char text[NI_MAXHOST] = "";
+  getnameinfo(address.ai_addr, address.ai_addrlen, text, sizeof(text), nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
 }  // namespace
 
-Reach ProbeConnect(const std::string& host, int port, absl::Duration timeout) {
+Reach ProbeConnect(const std::string& host, int port, absl::Duration timeout,
+                   std::string* address) {
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -42,6 +49,7 @@ Reach ProbeConnect(const std::string& host, int port, absl::Duration timeout) {
   Reach best = Reach::kNone;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
     const Reach reach = ProbeOne(*each, timeout);
+    if (reach == Reach::kConnected && address != nullptr) *address = NumericOf(*each);
     if (reach == Reach::kConnected) return reach;
     if (reach == Reach::kRefused) best = reach;
   }

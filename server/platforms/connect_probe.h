@@ -15,6 +15,8 @@ enum class Reach {
   kNone,     // no way there, no such name, or no answer in time
 };
 
-Reach ProbeConnect(const std::string& host, int port, absl::Duration timeout);
+// With `address`: the numeric one that took the connection, when one did.
+Reach ProbeConnect(const std::string& host, int port, absl::Duration timeout,
+                   std::string* address = nullptr);
 
 }  // namespace tao::platforms

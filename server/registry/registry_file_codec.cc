@@ -120,8 +120,11 @@ FileEntry EntryOf(const ServiceRecord& record) {
   if (found_by_name) entry.docker_url = record.docker_url;
   if (!found_by_name) entry.platform_job_id = record.platform_job_id;
   if (found_by_name || IsOneOf(platform, {"local-process", "slurm"})) {
-    // On an instance the port there: that of this host is a tunnel's, and in host_url.
-    entry.host_port = record.instance_port != 0 ? record.instance_port : record.host_port;
+    // The port that host_url leads to, but on an instance that the entry names: there it is the
+    // instance's own, and a tunnel's is in host_url alone.
+    const bool there = platform == "brev" ||
+                       record.host_url.ends_with(":" + std::to_string(record.instance_port));
+    entry.host_port = record.instance_port != 0 && there ? record.instance_port : record.host_port;
   }
   if (platform == "slurm") entry.slurm_node = record.slurm_node;
   if (platform == "brev") entry.instance_id = record.instance_id;

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "server/base/secret.h"
 #include "server/base/strings.h"
 #include "server/platforms/docker/docker_render.h"
 
@@ -19,8 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 using State = PlatformState::State;
-
-constexpr size_t kMaxWords = 600;  // of docker, in one of our errors
 
 absl::Status Unreadable(const char* what, std::string_view text) {
   return absl::UnavailableError(
@@ -68,33 +65,6 @@ std::string DescribeExit(const ContainerFacts& facts) {
   return status;
 }
 
-// The words of docker on one line, without its hints about --help.
-std::string OneLine(std::string_view words) {
-  std::string line;
-  for (absl::string_view part : absl::StrSplit(base::ToAbsl(words), '\n')) {
-    part = absl::StripAsciiWhitespace(part);
-    if (part.empty() || absl::EndsWith(part, "--help'.") ||
-        absl::EndsWith(part, "--help' for more information")) {
-      continue;
-    }
-    absl::ConsumePrefix(&part, "docker: ");
-    if (!line.empty()) line += "; ";
-    line += base::ToStd(part);
-  }
-  while (!line.empty() && line.back() == '.') line.pop_back();
-  line = base::Redact(std::move(line));
-  if (line.size() > kMaxWords) line = line.substr(0, kMaxWords) + "...";
-  return line.empty() ? "it said nothing" : line;
-}
-
-const DockerFailureRule* RuleFor(std::string_view words) {
-  const std::string lower = base::AsciiLower(words);
-  for (const DockerFailureRule& rule : DockerFailureRules()) {
-    if (lower.find(rule.text) != std::string::npos) return &rule;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<ContainerFacts>> ParseContainers(std::string_view output) {
@@ -133,7 +103,7 @@ PlatformState ToPlatformState(const ContainerFacts& facts) {
   }
   if (status == "created" && !facts.error.empty()) {
     return {.state = State::kFailed,
-            .detail = "could not be started: " + OneLine(facts.error),
+            .detail = "could not be started: " + DockerWords(facts.error),
             .exit_code = facts.exit_code};
   }
   if (status == "exited" && facts.exit_code == 0 && !facts.oom_killed) {
@@ -182,6 +152,12 @@ std::set<std::string> ParseTakenGpus(std::string_view output) {
   return taken;
 }
 
+absl::StatusOr<bool> ParseHasNvidiaRuntime(std::string_view output) {
+  const Json json = Json::parse(output, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return Unreadable("list of runtimes", output);
+  return json.contains("nvidia");
+}
+
 absl::Status CheckDockerVersion(std::string_view output) {
   int major = 0, minor = 0;
   if (std::sscanf(std::string(output).c_str(), "Docker version %d.%d", &major, &minor) != 2) {
@@ -195,143 +171,6 @@ absl::Status CheckDockerVersion(std::string_view output) {
       absl::StrFormat("docker is version %d.%d, and 20.10 or newer is needed. Upgrade it (Debian: "
                       "apt-get install docker.io)",
                       major, minor));
-}
-
-bool IsLocalEngine(std::string_view host) {
-  return host.empty() || host.starts_with("unix://") || host.starts_with('/');
-}
-
-const std::vector<DockerFailureRule>& DockerFailureRules() {
-  using Code = absl::StatusCode;
-  using Kind = DockerFailure;
-  constexpr Code kPrecondition = Code::kFailedPrecondition;
-  constexpr std::string_view kDaemonDown =
-      "The Docker engine does not answer: start it (systemctl start docker), or correct "
-      "DOCKER_HOST";
-  constexpr std::string_view kToolkit =
-      "Install the NVIDIA Container Toolkit, run nvidia-ctk runtime configure --runtime=docker, "
-      "and "
-      "restart docker";
-  constexpr std::string_view kDriver =
-      "The NVIDIA driver is not loaded, or its CDI specification is missing: check nvidia-smi, "
-      "then "
-      "run nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml";
-  constexpr std::string_view kLogin =
-      "The registry refused: log in on this host as the user of the server (docker login nvcr.io, "
-      "user name $oauthtoken, the NGC key as password), and check that the key's organisation may "
-      "pull it";
-  constexpr std::string_view kNoAnswer =
-      "The registry does not answer: check the image's name, the network and docker's proxy "
-      "settings";
-  constexpr std::string_view kPort = "Another program has the host port; free it, or start again";
-  // The first row that fits wins: what names one cause stands before what may have many.
-  static const auto* const rules = new std::vector<DockerFailureRule>{
-      {"permission denied while trying to connect to the docker", Kind::kOther, kPrecondition,
-       "Add the server's user to the group docker (usermod -aG docker USER, then log in again), or "
-       "run it as root"},
-      {"cannot connect to the docker daemon at", Kind::kOther, Code::kUnavailable, kDaemonDown},
-      {"failed to connect to the docker api at", Kind::kOther, Code::kUnavailable, kDaemonDown},
-      {"is too new. maximum supported api version", Kind::kOther, kPrecondition,
-       "Docker's program and engine disagree: unset DOCKER_API_VERSION, or upgrade the engine"},
-      {"is too old. minimum supported api version", Kind::kOther, kPrecondition,
-       "Docker's program and engine disagree: unset DOCKER_API_VERSION, or upgrade the program"},
-      {"is already in progress", Kind::kRemovalInProgress, Code::kUnavailable,
-       "The engine is removing it; try again in a moment"},
-      {"no such container", Kind::kNoContainer, Code::kNotFound, ""},
-      {"no such object", Kind::kNoContainer, Code::kNotFound, ""},
-      {"conflict. the container name", Kind::kNameTaken, Code::kAlreadyExists,
-       "See what it is with docker ps -a, and remove or rename it"},
-      {"port is already allocated", Kind::kPortTaken, Code::kResourceExhausted, kPort},
-      {"bind: address already in use", Kind::kPortTaken, Code::kResourceExhausted, kPort},
-      {"/tcp: address already in use", Kind::kPortTaken, Code::kResourceExhausted, kPort},
-      {"ports are not available", Kind::kPortTaken, Code::kResourceExhausted, kPort},
-      {"is ambiguous", Kind::kNetworkAmbiguous, kPrecondition,
-       "Several docker networks have this name, and containers use more than one of them: remove "
-       "those that should not be there (docker network ls, docker network rm ID)"},
-      {"has active endpoints", Kind::kNetworkInUse, kPrecondition,
-       "Other containers still use the network"},
-      {"could not find an available, non-overlapping ipv4 address pool", Kind::kOther,
-       Code::kResourceExhausted, "Remove networks that nobody uses (docker network prune)"},
-      {"could not select device driver", Kind::kOther, kPrecondition, kToolkit},
-      {"unknown or invalid runtime name: nvidia", Kind::kOther, kPrecondition, kToolkit},
-      {"unknown device", Kind::kOther, kPrecondition,
-       "There is no such GPU: nvidia-smi -L lists those there are"},
-      {"nvidia-container-cli: initialization error", Kind::kOther, kPrecondition, kDriver},
-      {"no cdi device driver registered", Kind::kOther, kPrecondition, kDriver},
-      {"unresolvable cdi devices", Kind::kOther, kPrecondition, kDriver},
-      {"cannot set both count and deviceids", Kind::kOther, Code::kInternal,
-       "This is a fault of the server: please report it"},
-      {"toomanyrequests", Kind::kOther, Code::kResourceExhausted,
-       "The registry limits how often it may be asked: wait, or log in to it (docker login)"},
-      {"no space left on device", Kind::kOther, Code::kResourceExhausted,
-       "The disk of docker's data folder is full (docker system df shows what takes the room); "
-       "nothing was removed for you"},
-      {"no matching manifest for", Kind::kOther, kPrecondition,
-       "The image is not made for this host's processor: choose another one with IMAGE_<KEY>"},
-      {"manifest unknown", Kind::kOther, Code::kNotFound,
-       "The image has no such tag: correct it with IMAGE_<KEY>"},
-      {"not found: manifest", Kind::kOther, Code::kNotFound,
-       "The image has no such tag: correct it with IMAGE_<KEY>"},
-      {"not found: name unknown", Kind::kOther, Code::kNotFound,
-       "The registry has no such repository: correct the image with IMAGE_<KEY>"},
-      // After the colon the registry's words, unless its answer had none (to HEAD none can have).
-      {"pull access denied", Kind::kOther, Code::kPermissionDenied, kLogin},
-      {"daemon: unauthorized", Kind::kOther, Code::kPermissionDenied, kLogin},
-      {"unauthorized: authentication required", Kind::kOther, Code::kPermissionDenied, kLogin},
-      {"no basic auth credentials", Kind::kOther, Code::kPermissionDenied, kLogin},
-      {"daemon: denied", Kind::kOther, Code::kPermissionDenied, kLogin},
-      {"denied: ", Kind::kOther, Code::kPermissionDenied, kLogin},
-      {"invalid reference format", Kind::kOther, kPrecondition,
-       "This is no image reference: correct it with IMAGE_<KEY>"},
-      {"no such image", Kind::kNoImage, Code::kNotFound, ""},
-      {"no such network", Kind::kNoNetwork, Code::kNotFound,
-       "Create it (docker network create), or name another one in DOCKER_NETWORK"},
-      {"bind source path does not exist", Kind::kOther, kPrecondition,
-       "Create the folder on this host, or correct --mount and --hf-cache"},
-      {"exec: \"/bin/bash\"", Kind::kOther, kPrecondition,
-       "The image has no /bin/bash, so it is none of a TAO service: choose another one with "
-       "IMAGE_<KEY>"},
-      {"getpwuid(): uid not found", Kind::kOther, kPrecondition,
-       "The container's user has no name: set USER, LOGNAME and HOME"},
-      {"configured logging driver does not support reading", Kind::kOther, Code::kNotFound,
-       "Docker's log driver keeps no log here: use json-file or local in /etc/docker/daemon.json"},
-      {"tls handshake timeout", Kind::kOther, Code::kUnavailable, kNoAnswer},
-      {"connect: connection refused", Kind::kOther, Code::kUnavailable, kNoAnswer},
-      {"i/o timeout", Kind::kOther, Code::kUnavailable, kNoAnswer},
-      {"received unexpected http status: 5", Kind::kOther, Code::kUnavailable,
-       "The registry itself is in trouble: try again later"},
-      {"no such host", Kind::kOther, Code::kUnavailable,
-       "The registry's name is not known: check the image's name, DNS and docker's proxy settings"},
-  };
-  return *rules;
-}
-
-DockerFailure FailureOf(std::string_view words) {
-  const std::string lower = base::AsciiLower(words);
-  // "network NAME not found" and "network with name NAME already exists": NAME is anybody's.
-  const size_t network = lower.find("network ");
-  if (network != std::string::npos) {
-    const std::string_view rest = std::string_view(lower).substr(network);
-    if (rest.find(" is ambiguous") != std::string_view::npos) {
-      return DockerFailure::kNetworkAmbiguous;
-    }
-    if (rest.find(" not found") != std::string_view::npos) return DockerFailure::kNoNetwork;
-    if (rest.find(" already exists") != std::string_view::npos) {
-      return DockerFailure::kNetworkExists;
-    }
-  }
-  const DockerFailureRule* const rule = RuleFor(words);
-  return rule == nullptr ? DockerFailure::kOther : rule->kind;
-}
-
-absl::Status DockerError(std::string_view what, int exit_code, std::string_view words) {
-  const DockerFailureRule* const rule =
-      FailureOf(words) == DockerFailure::kNoNetwork ? RuleFor("no such network") : RuleFor(words);
-  const std::string text =
-      absl::StrFormat("%s: %s (exit code %d of docker)", what, OneLine(words), exit_code);
-  if (rule == nullptr) return absl::FailedPreconditionError(text);
-  return absl::Status(rule->code,
-                      rule->advice.empty() ? text : absl::StrFormat("%s. %s", text, rule->advice));
 }
 
 bool PullProgress::OnLine(std::string_view line) {

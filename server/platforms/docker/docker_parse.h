@@ -45,11 +45,11 @@ std::vector<std::string> ParseNetworkIds(std::string_view output, std::string_vi
 // What RenderTakenGpus asks for: the GPUs that services have been given.
 std::set<std::string> ParseTakenGpus(std::string_view output);
 
+// Whether RenderRuntimes' answer has the nvidia runtime.
+absl::StatusOr<bool> ParseHasNvidiaRuntime(std::string_view output);
+
 // `docker --version`. FailedPrecondition, with advice: older than 20.10, or not docker.
 absl::Status CheckDockerVersion(std::string_view output);
-
-// Whether `host` (DOCKER_HOST, or the context's endpoint) is an engine of this host.
-bool IsLocalEngine(std::string_view host);
 
 // What a failure asks the driver to do, where it is not only an error.
 enum class DockerFailure {
@@ -73,6 +73,9 @@ struct DockerFailureRule {
   std::string_view advice;  // a sentence without its full stop; may be empty
 };
 const std::vector<DockerFailureRule>& DockerFailureRules();
+
+// What docker said, on one line: without its hints about --help, and without secrets.
+std::string DockerWords(std::string_view words);
 
 DockerFailure FailureOf(std::string_view words);
 

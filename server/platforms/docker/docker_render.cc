@@ -93,6 +93,23 @@ std::vector<std::string> RenderTakenGpus() {
           absl::StrFormat("{{.Label \"%s\"}}", kGpusLabel)};
 }
 
+std::vector<std::string> RenderRuntimes() { return {"info", "--format", "{{json .Runtimes}}"}; }
+
+std::vector<std::string> RenderGpuQuery(const std::string& image) {
+  return {"run",
+          "--rm",
+          "--runtime=nvidia",
+          "--gpus",
+          "all",
+          "--network",
+          "none",
+          "--entrypoint",
+          "nvidia-smi",
+          image,
+          "--query-gpu=index,uuid,memory.used",
+          "--format=csv,noheader,nounits"};
+}
+
 std::vector<std::string> RenderFindOurs(std::string_view daemon_id) {
   return {"ps",       "--all",  "--no-trunc", "--filter", "label=" + Label(kDaemonLabel, daemon_id),
           "--format", "{{.ID}}"};

@@ -46,6 +46,12 @@ std::vector<std::string> RenderInspect(const std::vector<std::string>& names);
 // For ParseTakenGpus.
 std::vector<std::string> RenderTakenGpus();
 
+// `docker info` for ParseHasNvidiaRuntime.
+std::vector<std::string> RenderRuntimes();
+// nvidia-smi in a container of `image`, for ParseNvidiaSmi: it tells the GPUs of the engine's host,
+// where that of this host would tell others. The image is there already.
+std::vector<std::string> RenderGpuQuery(const std::string& image);
+
 std::vector<std::string> RenderFindOurs(std::string_view daemon_id);
 std::vector<std::string> RenderNetworkCreate(std::string_view network, std::string_view daemon_id);
 // For ParseNetworkIds. May list more networks than the one that is called so.

@@ -1,4 +1,4 @@
-// LocalDockerPlatform's check: what a start needs of this host and its Docker engine.
+// LocalDockerPlatform's check: what a start needs of this host and of the Docker engine.
 
 #include <absl/strings/ascii.h>
 #include <absl/strings/str_format.h>
@@ -24,39 +24,36 @@ absl::Status CheckNetworkName(const std::string& network) {
                       base::Quoted(network), kDefaultDockerNetwork));
 }
 
-absl::Status CheckLocalEngine(std::string_view host) {
-  if (IsLocalEngine(host)) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrFormat("docker talks to the engine at %s, and local-docker starts services on this "
-                      "host alone. Unset "
-                      "DOCKER_HOST, choose the context of this host (docker context use default), "
-                      "or run the server "
-                      "on that host",
-                      base::Quoted(host)));
+// What a person should know of the way to `engine`.
+std::string Reached(const DockerEngine& engine, const EngineAccess& access) {
+  std::string text = engine.host;
+  if (!engine.context.empty()) text += " by context " + engine.context;
+  if (access.local()) return text;
+  text += ", an engine on another host: mounts are folders there, and services are reached ";
+  return text + (access.tunnel ? "by a tunnel" : "at " + access.dial_host);
+}
+
+CheckItem EngineHostItem(const DockerEngine& engine, const absl::StatusOr<EngineAccess>& access) {
+  if (!access.ok()) return ItemOf("engine-host", access.status(), "");
+  CheckItem item = ItemOf("engine-host", absl::OkStatus(), Reached(engine, *access));
+  if (access->local() || IsSshEngine(engine.host) || engine.tls) return item;
+  item.outcome = CheckItem::Outcome::kWarning;
+  item.message +=
+      ". Without TLS anybody on the way reads the secrets of services, and anybody who reaches the "
+      "engine is root there: use ssh://, or certificates (docker context create)";
+  return item;
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> LocalDockerPlatform::EngineHost(absl::Duration timeout) const {
-  const std::string host = config_.environment("DOCKER_HOST").value_or("");
-  if (!host.empty()) return host;
-  // Then the context chooses; an engine so old that it has none is the default.
-  ASSIGN_OR_RETURN(
-      const io::SubprocessResult context,
-      Run(Docker({"context", "inspect", "--format", "{{.Endpoints.docker.Host}}"}, timeout)));
-  if (context.exit_code != 0) {
-    return DockerError("docker's context could not be read", context.exit_code, context.err);
+absl::StatusOr<std::string> LocalDockerPlatform::EngineVersion(const DockerEngine& engine,
+                                                               absl::Duration timeout) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult version,
+                   Run(Docker(engine, {"version", "--format", "{{.Server.Version}}"}, timeout)));
+  if (version.exit_code != 0) {
+    return EngineError(engine, "the Docker engine cannot be used", version.exit_code, version.err);
   }
-  return std::string(absl::StripAsciiWhitespace(context.out));
-}
-
-absl::StatusOr<std::string> LocalDockerPlatform::EngineVersion(absl::Duration timeout) const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult engine,
-                   Run(Docker({"version", "--format", "{{.Server.Version}}"}, timeout)));
-  if (engine.exit_code != 0) {
-    return DockerError("the Docker engine cannot be used", engine.exit_code, engine.err);
-  }
-  return std::string(absl::StripAsciiWhitespace(engine.out));
+  return std::string(absl::StripAsciiWhitespace(version.out));
 }
 
 std::vector<CheckItem> LocalDockerPlatform::Check(const CheckRequest& request,
@@ -71,19 +68,27 @@ std::vector<CheckItem> LocalDockerPlatform::Check(const CheckRequest& request,
     return status.ok();
   };
   add("network", CheckNetworkName(config_.network), "is " + config_.network);
-  const absl::StatusOr<io::SubprocessResult> client = Run(Docker({"--version"}, left()));
+  const absl::StatusOr<io::SubprocessResult> client = Run(Docker(DockerEngine(), {"--version"}, left()));
   absl::Status usable = client.status();
   if (client.ok()) usable = CheckDockerVersion(client->out);
   const std::string client_version =
       client.ok() ? std::string(absl::StripAsciiWhitespace(client->out)) : "";
   if (!add("client", usable, client_version)) return items;
-  const absl::StatusOr<std::string> host = EngineHost(left());
-  absl::Status local = host.status();
-  if (host.ok()) local = CheckLocalEngine(*host);
-  if (!add("engine-host", local, host.ok() ? *host : "")) return items;
-  const absl::StatusOr<std::string> engine = EngineVersion(left());
-  if (!add("engine", engine.status(), engine.ok() ? "is version " + *engine : "")) return items;
-  items.push_back(HostGpuItem(request.gpus, config_.gpu_sources, left()));
+  const absl::StatusOr<DockerEngine> engine = PresentEngine(left());
+  if (!engine.ok()) {
+    add("engine-host", engine.status(), "");
+    return items;
+  }
+  const auto option = request.options.find("publish-address");
+  const absl::StatusOr<EngineAccess> access =
+      AccessTo(*engine, option == request.options.end() ? "" : option->second,
+               config_.reach == DockerReach::kNetwork);
+  items.push_back(EngineHostItem(*engine, access));
+  if (!access.ok()) return items;
+  const absl::StatusOr<std::string> version = EngineVersion(*engine, left());
+  if (!add("engine", version.status(), version.ok() ? "is version " + *version : "")) return items;
+  items.push_back(access->local() ? HostGpuItem(request.gpus, config_.gpu_sources, left())
+                                  : RemoteGpuItem(*engine, request.gpus, left()));
   return items;
 }
 

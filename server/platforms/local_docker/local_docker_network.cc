@@ -14,11 +14,11 @@ constexpr int kMaxSurprises = 5;
 
 }  // namespace
 
-absl::Status LocalDockerPlatform::MergeNetworks() const {
+absl::Status LocalDockerPlatform::MergeNetworks(const DockerEngine& engine) const {
   ASSIGN_OR_RETURN(const io::SubprocessResult listed,
-                   Run(Docker(RenderNetworkList(config_.network), kDockerAskTimeout)));
+                   Run(Docker(engine, RenderNetworkList(config_.network), kDockerAskTimeout)));
   if (listed.exit_code != 0) {
-    return DockerError("docker could not list its networks", listed.exit_code, listed.err);
+    return EngineError(engine, "docker could not list its networks", listed.exit_code, listed.err);
   }
   // Whoever merges at the same time must leave the same one: one that is in use or somebody else's,
   // else the first. An id is not ambiguous, and the engine removes none that is in use.
@@ -26,7 +26,7 @@ absl::Status LocalDockerPlatform::MergeNetworks() const {
   bool keeps_one = false;
   for (const std::string& id : ParseNetworkIds(listed.out, config_.network)) {
     ASSIGN_OR_RETURN(const io::SubprocessResult present,
-                     Run(Docker(RenderNetworkInspect(id), kDockerAskTimeout)));
+                     Run(Docker(engine, RenderNetworkInspect(id), kDockerAskTimeout)));
     if (present.exit_code != 0) continue;  // merged by another one
     ASSIGN_OR_RETURN(const NetworkFacts facts, ParseNetwork(present.out));
     const bool ours = !facts.daemon_id.empty();  // of a daemon of this kind, that is
@@ -38,14 +38,15 @@ absl::Status LocalDockerPlatform::MergeNetworks() const {
   }
   if (!keeps_one && !removable.empty()) removable.erase(removable.begin());
   for (const std::string& id : removable) {
-    RETURN_IF_ERROR(Run(Docker({"network", "rm", id}, kDockerRemoveTimeout)).status());
+    RETURN_IF_ERROR(Run(Docker(engine, {"network", "rm", id}, kDockerRemoveTimeout)).status());
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<io::SubprocessResult> LocalDockerPlatform::InspectNetwork(
-    const base::CancelToken* cancel) const {
-  io::SubprocessOptions look = Docker(RenderNetworkInspect(config_.network), kDockerAskTimeout);
+    const DockerEngine& engine, const base::CancelToken* cancel) const {
+  io::SubprocessOptions look =
+      Docker(engine, RenderNetworkInspect(config_.network), kDockerAskTimeout);
   look.cancel = cancel;
   absl::StatusOr<io::SubprocessResult> seen = Run(look);
   for (int surprises = 0; surprises < kMaxSurprises; ++surprises) {
@@ -53,49 +54,51 @@ absl::StatusOr<io::SubprocessResult> LocalDockerPlatform::InspectNetwork(
         FailureOf(seen->err) != DockerFailure::kNetworkAmbiguous) {
       break;
     }
-    RETURN_IF_ERROR(MergeNetworks());
+    RETURN_IF_ERROR(MergeNetworks(engine));
     seen = Run(look);
   }
   return seen;
 }
 
-absl::Status LocalDockerPlatform::EnsureNetwork(LaunchSession& session) const {
+absl::Status LocalDockerPlatform::EnsureNetwork(const Launching& launch) const {
+  const DockerEngine& engine = launch.state.engine;
+  LaunchSession& session = launch.session;
   const std::string what = "docker network " + config_.network;
-  ASSIGN_OR_RETURN(const io::SubprocessResult present, InspectNetwork(&session.cancel()));
+  ASSIGN_OR_RETURN(const io::SubprocessResult present, InspectNetwork(engine, &session.cancel()));
   if (present.exit_code == 0) return absl::OkStatus();
   if (FailureOf(present.err) != DockerFailure::kNoNetwork) {
-    return DockerError(what + " could not be looked up", present.exit_code, present.err);
+    return EngineError(engine, what + " could not be looked up", present.exit_code, present.err);
   }
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kCreateNetwork));
   io::SubprocessOptions create =
-      Docker(RenderNetworkCreate(config_.network, config_.daemon_id), kDockerRemoveTimeout);
+      Docker(engine, RenderNetworkCreate(config_.network, config_.daemon_id), kDockerRemoveTimeout);
   create.cancel = &session.cancel();
   ASSIGN_OR_RETURN(const io::SubprocessResult created, Run(create));
   if (created.exit_code != 0 && FailureOf(created.err) != DockerFailure::kNetworkExists) {
-    return DockerError(what + " could not be created", created.exit_code, created.err);
+    return EngineError(engine, what + " could not be created", created.exit_code, created.err);
   }
   return session.EndStep(registry::Step::kCreateNetwork);
 }
 
-absl::Status LocalDockerPlatform::RemoveNetworkIfLast() const {
-  ASSIGN_OR_RETURN(const io::SubprocessResult present, InspectNetwork(/*cancel=*/nullptr));
+absl::Status LocalDockerPlatform::RemoveNetworkIfLast(const DockerEngine& engine) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult present, InspectNetwork(engine, /*cancel=*/nullptr));
   if (present.exit_code != 0) {
     const DockerFailure failure = FailureOf(present.err);
     if (failure == DockerFailure::kNoNetwork) return absl::OkStatus();
     if (failure == DockerFailure::kNetworkAmbiguous) return absl::OkStatus();  // all are in use
-    return DockerError("docker network " + config_.network + " could not be looked up",
+    return EngineError(engine, "docker network " + config_.network + " could not be looked up",
                        present.exit_code, present.err);
   }
   ASSIGN_OR_RETURN(const NetworkFacts facts, ParseNetwork(present.out));
   if (facts.daemon_id != config_.daemon_id || facts.endpoints > 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const io::SubprocessResult removed,
-                   Run(Docker({"network", "rm", config_.network}, kDockerRemoveTimeout)));
+                   Run(Docker(engine, {"network", "rm", config_.network}, kDockerRemoveTimeout)));
   const DockerFailure failure = FailureOf(removed.err);
   if (removed.exit_code == 0 || failure == DockerFailure::kNoNetwork ||
       failure == DockerFailure::kNetworkInUse) {
     return absl::OkStatus();
   }
-  return DockerError("docker network " + config_.network + " could not be removed",
+  return EngineError(engine, "docker network " + config_.network + " could not be removed",
                      removed.exit_code, removed.err);
 }
 

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "server/base/errors.h"
 #include "server/base/secret.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
@@ -51,37 +52,36 @@ LocalDockerPlatform::LocalDockerPlatform(LocalDockerConfig config)
     : config_(Complete(std::move(config))) {}
 
 const PlatformTraits& LocalDockerPlatform::traits() const {
+  static constexpr PlatformOption kOptions[] = {
+      {"publish-address",
+       "where an engine on another host publishes the port: its loopback, reached by a tunnel "
+       "(default, ssh:// alone), an address of that host, or 0.0.0.0"},
+  };
   static constexpr PlatformTraits kTraits = {.name = "local-docker",
                                              .execution_backend = "local-docker",
                                              .own_network = true,
                                              .host_filesystem = false,
-                                             .host_port = HostPort::kForwarded};
+                                             .host_port = HostPort::kForwarded,
+                                             .options = kOptions};
   return kTraits;
 }
 
-io::SubprocessOptions LocalDockerPlatform::Docker(std::vector<std::string> arguments,
-                                                  absl::Duration timeout) const {
-  io::SubprocessOptions options;
-  options.argv = std::move(arguments);
-  options.argv.insert(options.argv.begin(), config_.docker_program);
-  options.unset_env = config_.secret_names;
-  options.timeout = timeout;
-  return options;
-}
-
-absl::StatusOr<io::SubprocessResult> LocalDockerPlatform::Run(
-    const io::SubprocessOptions& options) const {
-  absl::StatusOr<io::SubprocessResult> result = io::RunSubprocess(options);
-  if (!absl::IsNotFound(result.status())) return result;
-  return absl::FailedPreconditionError(
-      absl::StrFormat("local-docker needs the program %s, and it is not in the server's PATH. "
-                      "Install Docker (Debian: apt-get install docker.io), or start the service "
-                      "with --platform local-process",
-                      base::Quoted(config_.docker_program)));
+absl::Status LocalDockerPlatform::CheckOptions(
+    const std::map<std::string, std::string>& options) const {
+  const auto address = options.find("publish-address");
+  if (address == options.end() || IsAddress(address->second)) return absl::OkStatus();
+  const std::string description =
+      absl::StrFormat("%s is no IP address", base::Quoted(address->second));
+  return base::WithDetails(
+      absl::InvalidArgumentError("platform_options.publish-address " + description),
+      {.violations = {{"platform_options.publish-address", description}}});
 }
 
 absl::StatusOr<std::vector<std::string>> LocalDockerPlatform::GpuIds(
     const launch::GpuRequest& request) {
+  if (request.mode == launch::GpuMode::kNone) return std::vector<std::string>();
+  ASSIGN_OR_RETURN(const DockerEngine engine, PresentEngine(kDockerAskTimeout));
+  if (!IsLocalEngine(engine.host)) return std::vector<std::string>();
   return HostGpuIds(request, config_.gpu_sources, kGpuTimeout);
 }
 
@@ -95,15 +95,16 @@ bool LocalDockerPlatform::IsOurs(const ContainerFacts& facts, const PlatformJob&
 }
 
 absl::StatusOr<std::optional<ContainerFacts>> LocalDockerPlatform::Inspect(
-    const std::string& name) const {
+    const DockerEngine& engine, const std::string& name) const {
   ASSIGN_OR_RETURN(const io::SubprocessResult result,
-                   Run(Docker(RenderInspect({name}), kDockerAskTimeout)));
+                   Run(Docker(engine, RenderInspect({name}), kDockerAskTimeout)));
   if (result.exit_code != 0) {
     if (FailureOf(result.err) == DockerFailure::kNoContainer) {
+      RETURN_IF_ERROR(CheckContext(engine));
       return std::optional<ContainerFacts>();
     }
-    return DockerError("docker could not be asked about container " + name, result.exit_code,
-                       result.err);
+    return EngineError(engine, "docker could not be asked about container " + name,
+                       result.exit_code, result.err);
   }
   ASSIGN_OR_RETURN(std::vector<ContainerFacts> containers, ParseContainers(result.out));
   // docker also finds a container by a beginning of its id, which is not what we look for.
@@ -114,7 +115,9 @@ absl::StatusOr<std::optional<ContainerFacts>> LocalDockerPlatform::Inspect(
 }
 
 absl::StatusOr<PlatformState> LocalDockerPlatform::Observe(const PlatformJob& job) {
-  const absl::StatusOr<std::optional<ContainerFacts>> found = Inspect(job.job_id);
+  const absl::StatusOr<DockerEngine> engine = EngineOf(job);
+  if (!engine.ok()) return CouldNotAsk(engine.status());
+  const absl::StatusOr<std::optional<ContainerFacts>> found = Inspect(*engine, job.job_id);
   if (!found.ok()) return CouldNotAsk(found.status());
   if (!found->has_value() || !IsOurs(**found, job)) {
     return PlatformState{.state = PlatformState::State::kGone, .detail = "", .exit_code = {}};
@@ -125,28 +128,17 @@ absl::StatusOr<PlatformState> LocalDockerPlatform::Observe(const PlatformJob& jo
   return ToPlatformState(**found);
 }
 
-Platform::Endpoint LocalDockerPlatform::EndpointOf(const PlatformJob& job) const {
-  const std::string on_host = absl::StrFormat("localhost:%d", job.host_port);
-  const std::string on_network = absl::StrFormat("%s:%d", job.job_id, kContainerPort);
-  Endpoint endpoint = {
-      .host_url = "http://" + on_host, .docker_url = "http://" + on_network, .backend = {}};
-  const bool by_name = config_.reach == DockerReach::kNetwork;
-  endpoint.backend.host = by_name ? job.job_id : "127.0.0.1";
-  endpoint.backend.port = by_name ? kContainerPort : job.host_port;
-  endpoint.backend.authority = by_name ? on_network : on_host;
-  return endpoint;
-}
-
-absl::Status LocalDockerPlatform::Remove(const std::string& name) const {
+absl::Status LocalDockerPlatform::Remove(const DockerEngine& engine,
+                                         const std::string& name) const {
   for (int round = 0; round < kRemovalRounds; ++round) {
     // -v: its anonymous volumes too. Exits with 0 when there is no such container.
     ASSIGN_OR_RETURN(const io::SubprocessResult result,
-                     Run(Docker({"rm", "-f", "-v", name}, kDockerRemoveTimeout)));
+                     Run(Docker(engine, {"rm", "-f", "-v", name}, kDockerRemoveTimeout)));
     if (result.exit_code == 0) return absl::OkStatus();
     const DockerFailure failure = FailureOf(result.err);
     if (failure == DockerFailure::kNoContainer) return absl::OkStatus();
     if (failure != DockerFailure::kRemovalInProgress) {
-      return DockerError("container " + name + " could not be removed", result.exit_code,
+      return EngineError(engine, "container " + name + " could not be removed", result.exit_code,
                          result.err);
     }
     WaitDockerRound(nullptr);
@@ -157,37 +149,46 @@ absl::Status LocalDockerPlatform::Remove(const std::string& name) const {
 
 absl::Status LocalDockerPlatform::Stop(const PlatformJob& job, const StopOptions& options,
                                        StopSession& session) {
+  ASSIGN_OR_RETURN(const DockerEngine engine, EngineOf(job));
+  if (!IsLocalEngine(engine.host)) {
+    RETURN_IF_ERROR(session.BeginStep(registry::Step::kCloseTunnel));
+    config_.tunnels->Close(job.job_id);
+    RETURN_IF_ERROR(session.EndStep(registry::Step::kCloseTunnel));
+  }
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kEndJob));
-  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, Inspect(job.job_id));
+  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, Inspect(engine, job.job_id));
   const bool ours = found.has_value() && IsOurs(*found, job);
   if (ours) {
     const int64_t grace = std::max<int64_t>(absl::ToInt64Seconds(options.grace_period), 0);
     // Whatever it answers, rm -f has the last word, and says what is wrong.
-    RETURN_IF_ERROR(Run(Docker({"stop", "-t", std::to_string(grace), job.job_id},
+    RETURN_IF_ERROR(Run(Docker(engine, {"stop", "-t", std::to_string(grace), job.job_id},
                                options.grace_period + kDockerRemoveTimeout))
                         .status());
   }
   RETURN_IF_ERROR(session.EndStep(registry::Step::kEndJob));
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveContainer));
-  if (ours) RETURN_IF_ERROR(Remove(job.job_id));
+  if (ours) RETURN_IF_ERROR(Remove(engine, job.job_id));
+  remote_gpus_.Release(job.job_id);
   RETURN_IF_ERROR(session.EndStep(registry::Step::kRemoveContainer));
 
   RETURN_IF_ERROR(session.BeginStep(registry::Step::kRemoveNetwork));
-  RETURN_IF_ERROR(RemoveNetworkIfLast());
+  RETURN_IF_ERROR(RemoveNetworkIfLast(engine));
   return session.EndStep(registry::Step::kRemoveNetwork);
 }
 
 absl::Status LocalDockerPlatform::StreamLogs(const PlatformJob& job, const LogOptions& options,
                                              LogSink& sink, const base::CancelToken& cancel) {
-  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, Inspect(job.job_id));
+  ASSIGN_OR_RETURN(const DockerEngine engine, EngineOf(job));
+  ASSIGN_OR_RETURN(const std::optional<ContainerFacts> found, Inspect(engine, job.job_id));
   if (!found.has_value() || !IsOurs(*found, job)) {
     return absl::NotFoundError(
         absl::StrFormat("service %s has no container, so there are no logs of it", job.job_id));
   }
   bool reader_left = false;
-  io::SubprocessOptions logs = Docker(RenderLogs(job.job_id, options.tail_lines, options.follow),
-                                      options.follow ? absl::InfiniteDuration() : options.timeout);
+  io::SubprocessOptions logs =
+      Docker(engine, RenderLogs(job.job_id, options.tail_lines, options.follow),
+             options.follow ? absl::InfiniteDuration() : options.timeout);
   logs.max_output_bytes = 16 << 10;  // the sink has it; this is for the words of a failure
   logs.cancel = &cancel;
   logs.on_line = [&sink, &reader_left](bool, std::string_view line) {
@@ -198,26 +199,28 @@ absl::Status LocalDockerPlatform::StreamLogs(const PlatformJob& job, const LogOp
   if (reader_left) return absl::OkStatus();
   RETURN_IF_ERROR(result.status());
   if (result->exit_code == 0) return absl::OkStatus();
-  return DockerError(absl::StrFormat("the logs of service %s could not be read", job.job_id),
+  return EngineError(engine,
+                     absl::StrFormat("the logs of service %s could not be read", job.job_id),
                      result->exit_code, result->err);
 }
 
-absl::StatusOr<std::vector<FoundJob>> LocalDockerPlatform::FindOurs() {
+absl::StatusOr<std::vector<FoundJob>> LocalDockerPlatform::FindOursOn(
+    const DockerEngine& engine) const {
   ASSIGN_OR_RETURN(const io::SubprocessResult listed,
-                   Run(Docker(RenderFindOurs(config_.daemon_id), kDockerAskTimeout)));
+                   Run(Docker(engine, RenderFindOurs(config_.daemon_id), kDockerAskTimeout)));
   if (listed.exit_code != 0) {
     return CouldNotAsk(
-        DockerError("docker could not list its containers", listed.exit_code, listed.err));
+        EngineError(engine, "docker could not list its containers", listed.exit_code, listed.err));
   }
   const std::vector<std::string> ids =
       absl::StrSplit(listed.out, absl::ByAnyChar("\r\n"), absl::SkipWhitespace());
   std::vector<FoundJob> found;
   if (ids.empty()) return found;
   ASSIGN_OR_RETURN(const io::SubprocessResult result,
-                   Run(Docker(RenderInspect(ids), kDockerAskTimeout)));
+                   Run(Docker(engine, RenderInspect(ids), kDockerAskTimeout)));
   // One that went in between is left out of what is printed; the others are there.
   if (result.exit_code != 0 && FailureOf(result.err) != DockerFailure::kNoContainer) {
-    return CouldNotAsk(DockerError("docker could not be asked about its containers",
+    return CouldNotAsk(EngineError(engine, "docker could not be asked about its containers",
                                    result.exit_code, result.err));
   }
   ASSIGN_OR_RETURN(const std::vector<ContainerFacts> containers, ParseContainers(result.out));

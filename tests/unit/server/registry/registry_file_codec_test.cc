@@ -51,6 +51,20 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& test) { return test.param.name; });
 
+TEST(RegistryFileCodecTest, ThePortIsWhereHostUrlLeadsButOnAnInstanceThatIsNamed) {
+  ServiceRecord record;
+  record.platform = "local-docker";
+  record.host_port = 8081;
+  record.instance_port = 8090;
+  record.host_url = "http://localhost:8081";  // a tunnel to an engine on another host
+  EXPECT_EQ(EntryOf(record).host_port, 8081);
+  record.host_url = "http://far:8090";
+  EXPECT_EQ(EntryOf(record).host_port, 8090);
+  record.platform = "brev";
+  record.host_url = "http://localhost:8081";
+  EXPECT_EQ(EntryOf(record).host_port, 8090);
+}
+
 TEST(RegistryFileCodecTest, PrintsAnEntry) {
   const FileEntry entry = {.job_id = "j-1",
                            .platform = "local-docker",

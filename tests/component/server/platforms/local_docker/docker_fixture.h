@@ -27,10 +27,16 @@ constexpr char kJobId[] = "33333333-3333-4333-8333-333333333333";
 constexpr char kDaemonId[] = "11111111-1111-4111-8111-111111111111";
 constexpr char kOtherDaemonId[] = "22222222-2222-4222-8222-222222222222";
 
-// Answers as docker 28.2.2 does. FOLDER/run_failures: what the next runs say, a line each.
+// Answers as docker 28.2.2 does. FOLDER/run_failures: what the next runs say, a line each. An
+// engine on another host has its container, image and network in FOLDER/far; FOLDER/engines has
+// which engine each call was for.
 constexpr char kDockerScript[] = R"SCRIPT(
-printf '%s\n' "${*//$'\n'/ }" >> "$folder/calls"
-compgen -e | sed "s/^/$1 /" >> "$folder/environment"
+all=$folder engine=
+if [ "$1" = --host ] || [ "$1" = --context ]; then engine="$1 $2"; shift 2; fi
+case "$engine" in "--host ssh:"* | "--host tcp:"* | "--context "*) folder=$folder/far; mkdir -p "$folder" ;; esac
+printf '%s|%s\n' "$engine" "$1 $2" >> "$all/engines"
+printf '%s\n' "${*//$'\n'/ }" >> "$all/calls"
+compgen -e | sed "s/^/$1 /" >> "$all/environment"
 last=${!#}
 no_container() { echo "Error response from daemon: No such container: $last" >&2; exit 1; }
 facts() {  # status port
@@ -40,11 +46,18 @@ facts() {  # status port
 }
 case "$1 $2" in
   "--version ") cat "$folder/version" ;;
-  "version --format") [ ! -e "$folder/down" ] && echo 28.2.2 && exit
+  "info --format") cat "$folder/runtimes" ;;
+  "run --rm") cat "$folder/gpus"; [ ! -e "$folder/gpus_fail" ] || { cat "$folder/gpus_fail" >&2; exit 125; } ;;
+  "version --format") [ ! -e "$folder/lost" ] || { cat "$folder/lost" >&2; exit 1; }
+    [ ! -e "$folder/down" ] && echo 28.2.2 && exit
     echo 'Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?' >&2
     exit 1 ;;
-  "context inspect") cat "$folder/context" ;;
+  "context inspect")
+    file=$all/context; [ "$last" = "$4" ] || file=$all/context-$last
+    [ -e "$file" ] || { echo "context \"$last\": context not found: open /x: no such file" >&2; exit 1; }
+    read -r name host tls < "$file"; printf '{"name":"%s","host":"%s","tls":%s}\n' "$name" "$host" "${tls:-{\}}" ;;
   "inspect --type")
+    [ ! -e "$folder/lost" ] || { cat "$folder/lost" >&2; exit 1; }
     [ ! -e "$folder/down" ] || { echo 'Cannot connect to the Docker daemon at x' >&2; exit 1; }
     [ -e "$folder/container" ] || { echo; no_container; }
     cat "$folder/container" ;;
@@ -62,7 +75,7 @@ case "$1 $2" in
   "run --detach")
     while [ "$1" != --name ]; do shift; done; name=$2
     while [[ $1 != tao-daemon=* ]]; do shift; done; daemon=${1#*=}
-    while [ "$1" != --publish ]; do shift; done; port=${2#*:}; port=${port%:*}
+    while [ "$1" != --publish ]; do shift; done; port=${2%:*}; port=${port##*:}
     if [ -s "$folder/run_failures" ]; then
       facts created "$port" > "$folder/container"
       head -n 1 "$folder/run_failures" >&2; sed -i 1d "$folder/run_failures"; exit 125
@@ -73,6 +86,7 @@ case "$1 $2" in
   "stop "*) [ -e "$folder/container" ] || no_container; echo "$last" ;;
   "rm "*) rm -f "$folder/container"; echo "$last" ;;
   "logs "*) echo 'to stdout'; echo 'to stderr' >&2 ;;
+  "ps --filter") [ ! -e "$folder/taken" ] || cat "$folder/taken" ;;
   "ps "*) [ ! -e "$folder/container" ] || echo 0123456789ab ;;
   *) echo "unknown command: docker $*" >&2; exit 1 ;;
 esac
@@ -103,9 +117,12 @@ class Session : public LaunchSession, public StopSession {
   }
   int host_port() const override { return ports.front(); }
   void ReportPending(std::string_view, std::string_view) override {}
-  absl::StatusOr<int> InstancePort(const std::string&, bool) override {
-    return absl::InternalError("not an instance");
+  absl::StatusOr<int> InstancePort(const std::string& instance_id, bool next) override {
+    instances.push_back(instance_id);
+    if (next) ++instance_port;
+    return instance_port;
   }
+  std::map<std::string, std::string> SavedDriverState() const override { return saved; }
   absl::StatusOr<int> NextPort() override {
     calls.push_back("next port");
     if (ports.size() == 1) return absl::ResourceExhaustedError("no port is left");
@@ -118,6 +135,8 @@ class Session : public LaunchSession, public StopSession {
   std::vector<std::string> calls, told, gpus;
   std::map<std::string, std::string> saved;
   std::vector<int> ports = {8080, 8081, 8082};  // the leased one, and the next ones
+  std::vector<std::string> instances;           // whose ports were asked for
+  int instance_port = 8100;
   base::CancelToken token;
 };
 
@@ -140,7 +159,7 @@ class LocalDockerTest : public testing::Test {
     std::ofstream(program) << "#!/bin/bash\nfolder=" << folder_ << kDockerScript;
     ASSERT_EQ(chmod(program.c_str(), 0755), 0);
     Write("version", "Docker version 28.2.2, build e6534b4\n");
-    Write("context", "unix:///var/run/docker.sock\n");
+    Write("context", "default unix:///var/run/docker.sock\n");
     plan_.job_id = kJobId;
     plan_.image = "registry.test/x:1";
     plan_.image_source = "IMAGE_X";
@@ -153,7 +172,10 @@ class LocalDockerTest : public testing::Test {
   void Restart() {
     LocalDockerConfig config;
     config.docker_program = PathOf("docker");
+    config.ssh_program = PathOf("ssh");
     config.daemon_id = kDaemonId;
+    config.tunnels = &tunnels_;
+    config.refused_limit = config.no_answer_limit = absl::Milliseconds(300);
     config.reach = reach_;
     config.gpu_sources = {.nvidia_smi = PathOf("nvidia-smi"), .tegra_release = PathOf("tegra")};
     config.environment = [this](const std::string& name) -> std::optional<std::string> {
@@ -195,6 +217,7 @@ class LocalDockerTest : public testing::Test {
 
   std::string folder_;
   DockerReach reach_ = DockerReach::kLocalhost;
+  Tunnels tunnels_;
   std::map<std::string, std::string> environment_;
   launch::LaunchPlan plan_;
   Session session_;

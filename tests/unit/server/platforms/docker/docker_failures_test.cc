@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "server/base/secret.h"
 #include "server/base/strings.h"
 #include "server/platforms/docker/docker_parse.h"
@@ -120,6 +122,41 @@ const std::vector<Row>& Rows() {
       {"Error response from daemon: error while removing network: network tao_default id 1 has "
        "active endpoints",
        Kind::kNetworkInUse, Code::kFailedPrecondition, "still use"},
+      {"bash: line 1: docker: command not found", Kind::kOther, Code::kFailedPrecondition,
+       "install it there"},
+      {"sh: 1: docker: not found", Kind::kOther, Code::kFailedPrecondition, "install it there"},
+      {"error during connect: Get \"http://x/v1.41/version\": exec: \"ssh\": executable file not "
+       "found in $PATH",
+       Kind::kOther, Code::kFailedPrecondition, "openssh-client"},
+      {"Failed to initialize: unable to resolve docker endpoint: context \"lab\": context not "
+       "found: open /root/.docker/contexts/meta/x/meta.json: no such file or directory",
+       Kind::kOther, Code::kFailedPrecondition, "docker context ls"},
+      {"context \"lab\": context not found: open /x/meta.json: no such file or directory",
+       Kind::kOther, Code::kFailedPrecondition, "docker context create"},
+      {"Error response from daemon: Client sent an HTTP request to an HTTPS server.", Kind::kOther,
+       Code::kFailedPrecondition, "DOCKER_TLS_VERIFY=1"},
+      {"error during connect: Get \"https://far:2375/v1.41/version\": http: server gave HTTP "
+       "response to HTTPS client",
+       Kind::kOther, Code::kFailedPrecondition, "2376 with it"},
+      {"error during connect: Get \"http://far:2375/v1.50/version\": dial tcp: lookup far on "
+       "10.0.0.53:53: no such host",
+       Kind::kOther, Code::kUnavailable, "docker context ls"},
+      // Of an engine that was not asked nothing is known, whatever else the text says.
+      {"error during connect: Get \"https://far:2376/v1.41/networks/x\": proxy: network x not "
+       "found",
+       Kind::kOther, Code::kUnavailable, "The Docker engine cannot be reached"},
+      {"docker: Error response from daemon: unknown or invalid runtime name: nvidia.", Kind::kOther,
+       Code::kFailedPrecondition, "nvidia-ctk runtime configure"},
+      {"Error response from daemon: Ports are not available: exposing port TCP 127.0.0.1:8080",
+       Kind::kPortTaken, Code::kResourceExhausted, "host port"},
+      {"Error response from daemon: could not find an available, non-overlapping IPv4 address pool "
+       "among the defaults to assign to the network",
+       Kind::kOther, Code::kResourceExhausted, "docker network prune"},
+      {"Error response from daemon: Get \"https://nvcr.io/v2/\": net/http: TLS handshake timeout",
+       Kind::kOther, Code::kUnavailable, "The registry does not answer"},
+      {"manifest for r.test/x:9 not found: manifest of it is unknown", Kind::kOther,
+       Code::kNotFound, "no such tag"},
+      {"docker: invalid reference format.", Kind::kOther, Code::kFailedPrecondition, "IMAGE_<KEY>"},
       {"Error: No such image: x", Kind::kNoImage, Code::kNotFound, ""},
       {"invalid mount config for type \"bind\": bind source path does not exist: /data",
        Kind::kOther, Code::kFailedPrecondition, "--mount"},
@@ -136,6 +173,15 @@ TEST(DockerFailureTest, EachTextHasItsMeaningAndItsAdvice) {
     EXPECT_EQ(status.code(), row.code) << row.words << " -> " << status;
     EXPECT_THAT(Message(status), HasSubstr(row.advice));
     EXPECT_THAT(Message(status), HasSubstr("service x: "));
+  }
+}
+
+TEST(DockerFailureTest, EveryRuleIsTried) {
+  for (const DockerFailureRule& rule : DockerFailureRules()) {
+    const bool tried = std::any_of(Rows().begin(), Rows().end(), [&rule](const Row& row) {
+      return base::AsciiLower(row.words).find(rule.text) != std::string::npos;
+    });
+    EXPECT_TRUE(tried) << rule.text;
   }
 }
 

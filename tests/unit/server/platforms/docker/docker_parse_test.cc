@@ -117,17 +117,16 @@ TEST(CheckDockerVersionTest, TwentyTenIsTheOldest) {
               HasSubstr("apt-get install docker.io"));
 }
 
+TEST(ParseHasNvidiaRuntimeTest, IsAKeyOfTheRuntimes) {
+  EXPECT_TRUE(*ParseHasNvidiaRuntime("{\"nvidia\":{\"path\":\"x\"},\"runc\":{}}\n"));
+  EXPECT_FALSE(*ParseHasNvidiaRuntime("{\"runc\":{\"path\":\"nvidia\"}}"));
+  EXPECT_FALSE(ParseHasNvidiaRuntime("null").ok());
+  EXPECT_FALSE(ParseHasNvidiaRuntime("").ok());
+}
+
 TEST(ParseTakenGpusTest, AllLabelsTogether) {
   EXPECT_THAT(ParseTakenGpus("0,2\n\n3\n"), ElementsAre("0", "2", "3"));
   EXPECT_TRUE(ParseTakenGpus("").empty());
-}
-
-TEST(IsLocalEngineTest, IsASocketOfThisHost) {
-  EXPECT_TRUE(IsLocalEngine(""));
-  EXPECT_TRUE(IsLocalEngine("unix:///var/run/docker.sock"));
-  EXPECT_TRUE(IsLocalEngine("/var/run/docker.sock"));
-  EXPECT_FALSE(IsLocalEngine("ssh://user@host"));
-  EXPECT_FALSE(IsLocalEngine("tcp://127.0.0.1:2375"));
 }
 
 TEST(PullProgressTest, CountsLayersAndNothingElse) {

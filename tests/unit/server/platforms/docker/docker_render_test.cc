@@ -46,6 +46,13 @@ TEST(RenderRunTest, AnAddressWithColonsIsInBrackets) {
   EXPECT_THAT(RenderRun(Plan(), context), Contains("[fd00::2]:8083:8080"));
 }
 
+TEST(RenderGpuQueryTest, AsksInAContainerThatLeavesNothing) {
+  EXPECT_THAT(RenderGpuQuery("nvcr.io/x:1"),
+              ElementsAre("run", "--rm", "--runtime=nvidia", "--gpus", "all", "--network", "none",
+                          "--entrypoint", "nvidia-smi", "nvcr.io/x:1",
+                          "--query-gpu=index,uuid,memory.used", "--format=csv,noheader,nounits"));
+}
+
 TEST(RenderRunTest, LeasedGpusAreNamedAndNoneMeansNoFlag) {
   DockerRunContext context = Context();
   EXPECT_THAT(RenderRun(Plan(), context), Not(Contains("--gpus")));
