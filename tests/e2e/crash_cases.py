@@ -18,18 +18,19 @@ MODEL = "/models/x"
 BROKEN_MODEL = "/models/broken"  # fails while it loads
 
 
-def fault_points(platform):
-    """Names from the product's own table, as far as `platform` reaches them."""
+def fault_points(platform, unreached=()):
+    """Names from the product's own table, as far as `platform` reaches them; without the steps in `unreached`."""
     listed = subprocess.run([harness.BIN / "tao-inference-server", "--list-fault-points"],
                             capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in listed.splitlines()]
-    points = [row[0] for row in rows if len(row) == 1 or platform in row[1:]]
+    points = [row[0] for row in rows if (len(row) == 1 or platform in row[1:]) and
+              row[0].split(".")[1] not in unreached]
     assert points
     return points
 
 
-def points_of(platform, operation):
-    return [point for point in fault_points(platform) if point.startswith(operation + ".")]
+def points_of(platform, operation, unreached=()):
+    return [point for point in fault_points(platform, unreached) if point.startswith(operation + ".")]
 
 
 class Driver:
@@ -37,6 +38,7 @@ class Driver:
     platform = ""
     flags = ()  # of the daemon
     options = {}  # platform_options of every start
+    unreached = ()  # steps of the platform that these services do without
     first_port = 8080  # of this host, that the one service has; 0 where it takes none
     # What an entry of the registry file says is enough to reach a service: no tunnel that ended with its daemon.
     reached_by_its_entry = True
@@ -268,7 +270,7 @@ def crash_once(driver, folder, point):
 def crash_at_each(driver, folder, operation):
     """One service, and a daemon for each fault point of `operation`: the recovery of each crash dies in
     turn, one point further."""
-    points = driver.in_order(points_of(driver.platform, operation))
+    points = driver.in_order(points_of(driver.platform, operation, driver.unreached))
     if operation == "start":
         points.remove("start.accept.done")  # a start is accepted once
     driver.before_start()

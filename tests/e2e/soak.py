@@ -77,7 +77,7 @@ class Round:
         """A daemon that is asked this and that until it is killed."""
         flags, delay = [], None
         if self.rng.random() < 0.5:
-            point = self.rng.choice(crash_cases.fault_points(self.driver.platform))
+            point = self.rng.choice(crash_cases.fault_points(self.driver.platform, self.driver.unreached))
             flags = [f"--fault-point={point}"]
             self.say(f"dies at {point}, or else after 4 s")
             delay = 4

@@ -12,6 +12,7 @@ import harness
 
 class LocalDocker(crash_cases.Driver):
     platform = "local-docker"
+    unreached = ("open-tunnel", "close-tunnel")  # of an engine on another host (test_contract_remote_docker.py)
 
     def __init__(self, engine, image, network):
         self.engine = engine
@@ -63,7 +64,7 @@ def driver(engine, pulled_image, folder):
     driver.clear(folder)
 
 
-@pytest.mark.parametrize("point", crash_cases.fault_points(LocalDocker.platform))
+@pytest.mark.parametrize("point", crash_cases.fault_points(LocalDocker.platform, LocalDocker.unreached))
 def test_crash_at(point, driver, folder):
     """The next daemon finishes what was begun, and nothing is left of it after a stop."""
     crash_cases.crash_once(driver, folder, point)
