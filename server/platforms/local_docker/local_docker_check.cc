@@ -68,7 +68,8 @@ std::vector<CheckItem> LocalDockerPlatform::Check(const CheckRequest& request,
     return status.ok();
   };
   add("network", CheckNetworkName(config_.network), "is " + config_.network);
-  const absl::StatusOr<io::SubprocessResult> client = Run(Docker(DockerEngine(), {"--version"}, left()));
+  const absl::StatusOr<io::SubprocessResult> client =
+      Run(Docker(DockerEngine(), {"--version"}, left()));
   absl::Status usable = client.status();
   if (client.ok()) usable = CheckDockerVersion(client->out);
   const std::string client_version =

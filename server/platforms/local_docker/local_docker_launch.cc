@@ -30,11 +30,9 @@ absl::Status CancelledStart(const std::string& job_id) {
 
 absl::StatusOr<LocalDockerPlatform::Launching> LocalDockerPlatform::Prepare(
     const launch::LaunchPlan& plan, LaunchSession& session) const {
-  Launching launch = {.plan = plan,
-                      .session = session,
-                      .state = ToLocalDockerState(session.SavedDriverState()),
-                      .access = {}};
+  Launching launch = {.plan = plan, .session = session, .state = {}, .access = {}};
   // A launch that goes on after a crash stays where it began.
+  launch.state.engine = ToLocalDockerState(session.SavedDriverState()).engine;
   if (launch.state.engine.host.empty()) {
     ASSIGN_OR_RETURN(launch.state.engine, PresentEngine(kDockerAskTimeout));
   }
@@ -71,10 +69,9 @@ absl::StatusOr<std::optional<int>> LocalDockerPlatform::AdoptOrClear(
     if (!found.has_value()) return std::optional<int>();
     if (!IsOurs(*found, job)) {
       return absl::AlreadyExistsError(
-          absl::StrFormat("there is a container named %s that this daemon did not start. See what "
-                          "it is with docker "
-                          "ps -a, and remove or rename it",
-                          job_id));
+          absl::StrFormat("on %s there is a container named %s that this daemon did not start. See "
+                          "what it is with docker ps -a, and remove or rename it",
+                          Describe(engine), job_id));
     }
     if (found->status == "running" && found->host_port != 0 &&
         found->host_port == leased.value_or(found->host_port)) {
@@ -85,9 +82,9 @@ absl::StatusOr<std::optional<int>> LocalDockerPlatform::AdoptOrClear(
   }
   if (cancel.cancelled()) return CancelledStart(job_id);
   return absl::UnavailableError(
-      absl::StrFormat("container %s of an earlier try is still there, and docker cannot remove it. "
+      absl::StrFormat("container %s of an earlier try is still on %s, and docker cannot remove it. "
                       "Remove it with docker rm -f %s, and start the service again",
-                      job_id, job_id));
+                      job_id, Describe(engine), job_id));
 }
 
 absl::Status LocalDockerPlatform::PullIfAbsent(const Launching& launch) const {
