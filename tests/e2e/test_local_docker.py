@@ -163,7 +163,7 @@ def test_secrets_reach_the_container_and_nothing_else(engine, folder):
     argv, environment = folder / "argv", folder / "environment"
     real = subprocess.run(["which", "docker"], capture_output=True, text=True, check=True).stdout.strip()
     (programs / "docker").write_text(f"#!/bin/bash\nprintf '%s\\n' \"$*\" >> {argv}\n"
-                                     f"[ \"$1\" = run ] || env >> {environment}\nexec {real} \"$@\"\n")
+                                     f"[ \"$3\" = run ] || env >> {environment}\nexec {real} \"$@\"\n")
     (programs / "docker").chmod(0o755)
     with engines.daemon(engine, folder, "--stop-services-on-exit",
                         env={**SECRETS, "PATH": f"{programs}:{os.environ['PATH']}"}) as daemon:
@@ -175,7 +175,7 @@ def test_secrets_reach_the_container_and_nothing_else(engine, folder):
         daemon.cli("logs", job_id)
         daemon.cli("stop", job_id, "--yes")
         shown = json.dumps([seen["Config"]["Cmd"], seen["Config"]["Labels"], seen["Args"], seen["Name"]])
-        assert any(line.startswith("run ") for line in argv.read_text().splitlines())
+        assert any(f"--host {engine.host} run " in line for line in argv.read_text().splitlines())
     for value in SECRETS.values():
         assert value not in shown and value not in argv.read_text()
     # Nor in the state, the registry file, the log, or what docker inherits for its other commands.
