@@ -160,10 +160,11 @@ absl::Status LocalDockerPlatform::Stop(const PlatformJob& job, const StopOptions
   const bool ours = found.has_value() && IsOurs(*found, job);
   if (ours) {
     const int64_t grace = std::max<int64_t>(absl::ToInt64Seconds(options.grace_period), 0);
+    io::SubprocessOptions stop = Docker(engine, {"stop", "-t", std::to_string(grace), job.job_id},
+                                        options.grace_period + kDockerRemoveTimeout);
+    stop.cancel = &session.cancel();
     // Whatever it answers, rm -f has the last word, and says what is wrong.
-    RETURN_IF_ERROR(Run(Docker(engine, {"stop", "-t", std::to_string(grace), job.job_id},
-                               options.grace_period + kDockerRemoveTimeout))
-                        .status());
+    RETURN_IF_ERROR(Run(stop).status());
   }
   RETURN_IF_ERROR(session.EndStep(registry::Step::kEndJob));
 
