@@ -70,7 +70,7 @@ absl::StatusOr<PlatformJob> BrevPlatform::Launch(const launch::LaunchPlan& plan,
   if (absl::IsCancelled(failed) && !state.in_doubt) {
     // An instance took minutes: the Stop that follows removes it, or the next daemon goes on.
     config_.tunnels->Close(plan.job_id);
-    ReleaseGpus(plan.job_id);
+    gpus_.Release(plan.job_id);
     return failed;
   }
   if (const absl::Status removed = Undo(plan.job_id, state); !removed.ok()) {
@@ -280,30 +280,8 @@ absl::StatusOr<std::vector<std::string>> BrevPlatform::ReserveGpus(
   if (!usable.ok()) return WithPrefix(on, usable.status());
   ASSIGN_OR_RETURN(std::set<std::string> taken, shell.TakenGpus(kAskTimeout, &cancel));
 
-  const base::MutexLock lock(gpus_mutex_);
-  for (const auto& [job_id, reservation] : reservations_) {
-    if (reservation.instance != shell.name() || job_id == plan.job_id) continue;
-    taken.insert(reservation.gpu_ids.begin(), reservation.gpu_ids.end());
-  }
-  std::vector<std::string> free;
-  for (const std::string& id : *usable) {
-    if (!taken.contains(id)) free.push_back(id);
-  }
-  const auto wanted = static_cast<size_t>(plan.gpus.count);
-  if (free.size() < wanted) {
-    return absl::ResourceExhaustedError(absl::StrFormat(
-        "%s has %d GPUs free of those that could be used, and %d are wanted: other services have "
-        "%s. Stop one, or use another instance",
-        on, free.size(), wanted, absl::StrJoin(taken, ", ")));
-  }
-  free.resize(wanted);
-  reservations_[plan.job_id] = {.instance = shell.name(), .gpu_ids = free};
-  return free;
-}
-
-void BrevPlatform::ReleaseGpus(const std::string& job_id) {
-  const base::MutexLock lock(gpus_mutex_);
-  reservations_.erase(job_id);
+  return gpus_.Reserve(plan.job_id, shell.name(), *usable, std::move(taken),
+                       static_cast<size_t>(plan.gpus.count), on);
 }
 
 absl::StatusOr<int> BrevPlatform::RunContainer(const launch::LaunchPlan& plan,

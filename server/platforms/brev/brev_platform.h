@@ -20,6 +20,7 @@
 #include "server/platforms/brev/brev_cli.h"
 #include "server/platforms/brev/brev_instance.h"
 #include "server/platforms/brev/brev_state.h"
+#include "server/platforms/docker/gpu_reservations.h"
 #include "server/platforms/platform.h"
 #include "server/platforms/shared_look.h"
 #include "server/platforms/tunnels.h"
@@ -109,7 +110,6 @@ class BrevPlatform final : public Platform {
   absl::StatusOr<std::vector<std::string>> ReserveGpus(const launch::LaunchPlan& plan,
                                                        const BrevInstanceShell& shell,
                                                        const base::CancelToken& cancel);
-  void ReleaseGpus(const std::string& job_id);
   // Returns the port of the instance.
   absl::StatusOr<int> RunContainer(const launch::LaunchPlan& plan, const BrevInstanceShell& shell,
                                    LaunchSession& session, BrevState& state);
@@ -136,13 +136,7 @@ class BrevPlatform final : public Platform {
   const BrevConfig config_;
   const std::string ssh_config_;  // ~/.brev/ssh_config
   const BrevCli cli_;
-  base::Mutex gpus_mutex_;
-  // job_id -> the GPUs of an instance between their choice and the container that shows them.
-  struct Reservation {
-    std::string instance;
-    std::vector<std::string> gpu_ids;
-  };
-  std::map<std::string, Reservation> reservations_ ABSL_GUARDED_BY(gpus_mutex_);
+  GpuReservations gpus_;
 
   // The last members: their threads use the others.
   SharedLook<std::vector<BrevInstance>> instances_;

@@ -153,14 +153,14 @@ absl::Status BrevPlatform::Stop(const PlatformJob& job, const StopOptions& optio
     RETURN_IF_ERROR(DeleteOwned(job.job_id, cancel));
     RETURN_IF_ERROR(session.EndStep(registry::Step::kRemoveInstance));
   }
-  ReleaseGpus(job.job_id);
+  gpus_.Release(job.job_id);
   if (owned) ForgetLook(state.instance_name);
   return absl::OkStatus();
 }
 
 absl::Status BrevPlatform::Undo(const std::string& job_id, const BrevState& state) {
   config_.tunnels->Close(job_id);
-  ReleaseGpus(job_id);
+  gpus_.Release(job_id);
   if (!state.owned) {
     if (!state.container) return absl::OkStatus();
     return RemoveContainer(ShellOf(state.instance_name), job_id, /*foreign=*/false, state.in_doubt,
