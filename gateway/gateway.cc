@@ -13,6 +13,7 @@
 #include "gateway/worker.h"
 #include "server/base/clock.h"
 #include "server/base/errors.h"
+#include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
@@ -53,11 +54,14 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
       raw->became_idle_.SignalAll();
     });
   }
+  base::Log(base::LogLevel::kInfo, "gateway", "limits",
+            {{"connections", std::to_string(gateway->load_.connections.all())},
+             {"connections_per_client", std::to_string(gateway->load_.connections.per_client())}});
   for (const auto& worker : gateway->workers_) worker->Start();
   return gateway;
 }
 
-Gateway::Gateway(const GatewayConfig& config) : config_(config) {}
+Gateway::Gateway(const GatewayConfig& config) : config_(config), load_(config_) {}
 
 Gateway::~Gateway() { Drain(absl::ZeroDuration()); }
 

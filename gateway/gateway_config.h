@@ -24,6 +24,11 @@ struct GatewayConfig {
   // Threads, each with its own connections. 0: one for each hardware thread.
   int workers = 0;
 
+  // How many connections clients may have, in all and from one address (an IPv6 one: its /64).
+  // More: 503 overflow, and closed. 0: what the descriptor limit allows; three quarters of it.
+  size_t max_connections = 0;
+  size_t max_connections_per_client = 0;
+
   // The largest request body. Larger: 413, before it is read where Content-Length says so.
   uint64_t max_body_bytes = uint64_t{2} << 30;
 

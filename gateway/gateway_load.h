@@ -8,9 +8,16 @@
 #include <optional>
 #include <utility>
 
+#include "gateway/connection_limit.h"
+#include "gateway/gateway_config.h"
+
 namespace tao::gateway {
 
 struct GatewayLoad {
+  explicit GatewayLoad(const GatewayConfig& config)
+      : connections(config.max_connections, config.max_connections_per_client) {}
+
+  ConnectionLimit connections;
   std::atomic<size_t> held = 0;  // requests that wait for their service to become READY
 };
 

@@ -88,6 +88,17 @@ uint16_t PortOf(const sockaddr_storage& address) {
                    : reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
+net::ip::address AddressOf(const sockaddr_storage& address) {
+  if (address.ss_family != AF_INET6) {
+    return net::ip::address_v4(
+        ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr));
+  }
+  net::ip::address_v6::bytes_type bytes;
+  std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr,
+              bytes.size());
+  return net::ip::address_v6(bytes);
+}
+
 }  // namespace
 
 absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count) {
@@ -167,7 +178,7 @@ bool Listener::AcceptAll() {
         return false;
       }
       failing_ = false;
-      on_connection_(std::move(socket));
+      on_connection_(std::move(socket), AddressOf(address));
       continue;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return true;

@@ -30,7 +30,8 @@ absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen,
 // Worker thread only.
 class Listener {
  public:
-  using OnConnection = absl::AnyInvocable<void(transport::TcpSocket)>;
+  using OnConnection =
+      absl::AnyInvocable<void(transport::TcpSocket, const transport::net::ip::address& client)>;
 
   // Takes over `fd`. Every connection is given to `on_connection`, from the event loop.
   Listener(transport::net::io_context& io, transport::DeadlineWheel& wheel, int fd,

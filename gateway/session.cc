@@ -10,6 +10,7 @@
 #include "gateway/http_exchange_client.h"
 #include "gateway/models.h"
 #include "gateway/worker.h"
+#include "server/base/errors.h"
 #include "server/base/strings.h"
 
 namespace tao::gateway {
@@ -18,22 +19,29 @@ using http::Method;
 using transport::DeadlineWheel;
 using transport::Task;
 
-void Session::Begin(Worker& worker, transport::TcpSocket socket) {
-  std::unique_ptr<Session> session(new Session(worker, std::move(socket)));
+void Session::Begin(Worker& worker, transport::TcpSocket socket,
+                    std::optional<ConnectionLimit::Ticket> ticket,
+                    ConnectionLimit::Refusal refusal) {
+  std::unique_ptr<Session> session(
+      new Session(worker, std::move(socket), std::move(ticket), refusal));
   transport::Spawn(worker.io(), Run(std::move(session)));
 }
 
-Session::Session(Worker& worker, transport::TcpSocket socket)
+Session::Session(Worker& worker, transport::TcpSocket socket,
+                 std::optional<ConnectionLimit::Ticket> ticket, ConnectionLimit::Refusal refusal)
     : worker_(worker),
+      ticket_(std::move(ticket)),
+      refusal_(refusal),
       downstream_(std::move(socket), worker.wheel(), worker.config()),
       watched_(worker.hangups(), downstream_.fd(), [this] { OnHangup(); }) {
   worker_.Register(this);
 }
 
-Session::~Session() { worker_.Unregister(this); }
+Session::~Session() { worker_.Unregister(this, refusal_ != ConnectionLimit::Refusal::kNone); }
 
 Task<void> Session::Run(std::unique_ptr<Session> session) {
   Session& self = *session;
+  if (self.refusal_ != ConnectionLimit::Refusal::kNone) co_await self.Refuse();
   while (self.keep_open_) {
     const absl::Status arrived = co_await self.downstream_.ReadHead(self.IdleLimit());
     if (absl::IsCancelled(arrived)) co_return;
@@ -50,6 +58,23 @@ Task<void> Session::Run(std::unique_ptr<Session> session) {
     self.downstream_.EndRequest();
   }
   if (!self.lost_) co_await self.downstream_.Linger();
+}
+
+Task<void> Session::Refuse() {
+  const ConnectionLimit& limit = worker_.load().connections;
+  keep_open_ = false;
+  request_id_ = worker_.NewRequestId();
+  LocalReply reply = ErrorReply(base::TokenError(
+      base::ErrorToken::kOverflow,
+      refusal_ == ConnectionLimit::Refusal::kTooMany
+          ? absl::StrFormat("this gateway has all the %d connections that it takes "
+                            "(--max-connections); try again later",
+                            limit.all())
+          : absl::StrFormat("your address has all the %d connections that one client may have here "
+                            "(--max-connections-per-client); close some, or use each for several "
+                            "requests",
+                            limit.per_client())));
+  co_await Send(std::move(reply));
 }
 
 // A new connection means to send something at once; a used one may idle.

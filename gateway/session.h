@@ -9,8 +9,10 @@
 #include <absl/time/time.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "gateway/connection_limit.h"
 #include "gateway/downstream.h"
 #include "gateway/local_reply.h"
 #include "gateway/request.h"
@@ -26,7 +28,10 @@ class Worker;
 class Session {
  public:
   // Serves the connection on its own, to its end. The worker outlives it.
-  static void Begin(Worker& worker, transport::TcpSocket socket);
+  // Without a ticket it only tells the client why there is none.
+  static void Begin(Worker& worker, transport::TcpSocket socket,
+                    std::optional<ConnectionLimit::Ticket> ticket,
+                    ConnectionLimit::Refusal refusal);
 
   ~Session();
   Session(const Session&) = delete;
@@ -38,10 +43,12 @@ class Session {
   void Abort();
 
  private:
-  Session(Worker& worker, transport::TcpSocket socket);
+  Session(Worker& worker, transport::TcpSocket socket,
+          std::optional<ConnectionLimit::Ticket> ticket, ConnectionLimit::Refusal refusal);
 
   static transport::Task<void> Run(std::unique_ptr<Session> session);
   absl::Duration IdleLimit() const;
+  transport::Task<void> Refuse();
   transport::Task<void> ServeRequest();
   transport::Task<void> ServeChat();
   LocalReply Answer() const;
@@ -50,6 +57,8 @@ class Session {
   void OnHangup();
 
   Worker& worker_;
+  const std::optional<ConnectionLimit::Ticket> ticket_;
+  const ConnectionLimit::Refusal refusal_;
   Downstream downstream_;
   transport::HangupWatch::Watched watched_;
   Request request_;

@@ -11,6 +11,7 @@
 
 #include "gateway/exchange.h"
 #include "gateway/session.h"
+#include "server/base/log.h"
 
 namespace tao::gateway {
 
@@ -19,6 +20,7 @@ namespace {
 
 // How long a connection whose answer is complete for the client is read on, to be used again.
 constexpr absl::Duration kRecycleLimit = absl::Seconds(1);
+constexpr size_t kMostRefusing = 64;
 
 uint64_t RandomSalt() {
   std::random_device random;
@@ -52,7 +54,9 @@ Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spo
       routing_(NoTable()),
       request_id_salt_(RandomSalt()),
       listener_(io_, wheel_, listen_fd,
-                [this](transport::TcpSocket socket) { Serve(std::move(socket)); }) {}
+                [this](transport::TcpSocket socket, const net::ip::address& client) {
+                  Serve(std::move(socket), client);
+                }) {}
 
 Worker::~Worker() = default;
 
@@ -109,8 +113,9 @@ std::string Worker::NewRequestId() {
   return absl::StrFormat("req-%016x%08x", request_id_salt_, ++requests_);
 }
 
-void Worker::Unregister(Session* session) {
+void Worker::Unregister(Session* session, bool was_refused) {
   sessions_.erase(session);
+  if (was_refused) --refusing_;
   CountActive();
 }
 
@@ -145,8 +150,23 @@ void Worker::ReportFailure(std::string_view job_id) {
   if (failures_ != nullptr) failures_->OnExchangeFailed(job_id);
 }
 
-void Worker::Serve(transport::TcpSocket socket) {
-  Session::Begin(*this, std::move(socket));
+void Worker::Serve(transport::TcpSocket socket, const net::ip::address& client) {
+  using Refusal = ConnectionLimit::Refusal;
+  Refusal refusal = Refusal::kNone;
+  auto ticket = load_.connections.Take(ConnectionLimit::ClientOf(client), &refusal);
+  if (!ticket.has_value()) {
+    // Being refused takes a descriptor too, for a moment.
+    if (refusing_ >= kMostRefusing) return;
+    if (refusing_++ == 0) {
+      base::Log(base::LogLevel::kWarning, "gateway",
+                refusal == Refusal::kTooMany ? "too many connections; new ones are refused"
+                                             : "too many connections of one client; new ones of "
+                                               "it are refused",
+                {{"client", client.to_string()},
+                 {"connections", std::to_string(load_.connections.open())}});
+    }
+  }
+  Session::Begin(*this, std::move(socket), std::move(ticket), refusal);
   CountActive();
 }
 

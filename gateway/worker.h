@@ -91,7 +91,7 @@ class Worker {
   std::string NewRequestId();
 
   void Register(Session* session) { sessions_.insert(session); }
-  void Unregister(Session* session);
+  void Unregister(Session* session, bool was_refused);
   void Register(Exchange* exchange) { exchanges_.insert(exchange); }
   void Unregister(Exchange* exchange);
   // As long as it lives, `signal` is set whenever a new table was adopted.
@@ -120,7 +120,7 @@ class Worker {
   void OnIdle(absl::AnyInvocable<void()> callback) { on_idle_ = std::move(callback); }
 
  private:
-  void Serve(transport::TcpSocket socket);
+  void Serve(transport::TcpSocket socket, const transport::net::ip::address& client);
   transport::Task<void> DrainAndPool(std::unique_ptr<upstream::UpstreamConnection> connection);
   void CountActive();
 
@@ -148,6 +148,7 @@ class Worker {
   absl::flat_hash_set<Exchange*> exchanges_;
   absl::flat_hash_set<transport::Signal*> table_watches_;
   size_t recycling_ = 0;
+  size_t refusing_ = 0;  // sessions that only say that there are too many
   std::atomic<size_t> active_ = 1;
   absl::AnyInvocable<void()> on_idle_;
   bool draining_ = false;

@@ -233,6 +233,8 @@ absl::Status Server::StartFaces() {
   config.max_held_requests = static_cast<size_t>(config_.max_held_requests);
   config.early_stream_after = absl::Seconds(config_.early_stream_seconds);
   config.heartbeat_interval = absl::Seconds(config_.heartbeat_seconds);
+  config.max_connections = static_cast<size_t>(config_.max_connections);
+  config.max_connections_per_client = static_cast<size_t>(config_.max_connections_per_client);
   config.drain_notice = absl::Seconds(config_.drain_notice_seconds);
   config.upstream.ca_file = config_.upstream_ca_file;
   config.upstream.timeouts.connect = absl::Seconds(config_.connect_timeout_seconds);

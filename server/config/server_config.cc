@@ -116,6 +116,14 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
                  "How often a silent stream is sent a comment")
       ->check(SecondsUpTo(3600))
       ->capture_default_str();
+  app.add_option("--max-connections", config.max_connections,
+                 "Connections of clients to the gateway; 0: what the descriptor limit allows")
+      ->check(CLI::Range(0, 10'000'000))
+      ->capture_default_str();
+  app.add_option("--max-connections-per-client", config.max_connections_per_client,
+                 "Of one address; 0: three quarters of all")
+      ->check(CLI::Range(0, 10'000'000))
+      ->capture_default_str();
   app.add_option("--max-body-bytes", config.max_body_bytes, "Largest chat request over HTTP")
       ->check(CLI::Range(uint64_t{1}, kMostBytes))
       ->capture_default_str();

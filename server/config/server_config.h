@@ -35,6 +35,9 @@ struct ServerConfig {
   // of life.
   double early_stream_seconds = 20;
   double heartbeat_seconds = 15;
+  // Clients' connections, in all and of one address; 0: by the descriptor limit, three quarters.
+  int max_connections = 0;
+  int max_connections_per_client = 0;
   uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
   // Bodies above 1 MiB whose service is not known before their `model` are kept in files here.
   std::string spool_dir = "/var/tmp";
