@@ -5,9 +5,12 @@
 #include <grpc/support/log.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "server/base/closest_name.h"
 #include "server/base/strings.h"
 
 namespace tao::cli {
@@ -22,6 +25,28 @@ constexpr char kFooter[] =
 void KeepLibrariesQuiet() {
   google::protobuf::SetLogHandler(nullptr);
   gpr_set_log_function([](gpr_log_func_args*) {});
+}
+
+// What CLI11 found wrong, as all errors here are told.
+int WrongCommandLine(const CLI::App& app, const CLI::ParseError& error) {
+  std::vector<std::string> names;
+  std::string of;  // the command that was named
+  for (const CLI::App* const command : app.get_subcommands({})) {
+    names.push_back(command->get_name());
+    if (command->parsed()) of = command->get_name() + " ";
+  }
+  std::string what = error.what();
+  if (of.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    const std::vector<std::string> words = app.remaining();
+    const auto word = std::find_if(words.begin(), words.end(),
+                                   [](const std::string& text) { return !text.starts_with('-'); });
+    what = word == words.end() ? "a command is missing; there are " + base::JoinedList(names)
+                               : absl::StrFormat("there is no command %s%s", base::Quoted(*word),
+                                                 base::DidYouMean(*word, names));
+  }
+  PrintErr(
+      absl::StrFormat("tao-inference: %s (tao-inference %s--help says what there is)\n", what, of));
+  return static_cast<int>(ExitCode::kUsage);
 }
 
 }  // namespace
@@ -39,6 +64,7 @@ int Run(int argc, char** argv) {
   }
   CLI::App app{"Starts, watches, asks and stops inference services of a tao-inference-server.",
                "tao-inference"};
+  app.set_version_flag("--version", std::string("tao-inference ") + TAO_VERSION);
   GlobalOptions options;
   app.add_option("--server", options.server, "HOST:PORT of the daemon's gRPC face")
       ->envname(kServerVariable)
@@ -53,8 +79,8 @@ int Run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // 0 is --help; CLI11's other codes are not ours.
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return WrongCommandLine(app, error);
   }
   for (const Command& command : commands) {
     if (!command.parser->parsed()) continue;

@@ -24,6 +24,13 @@ absl::Status WatchError(int error, const std::string& folder) {
                         folder, error == EMFILE ? "instances" : "watches",
                         error == EMFILE ? "max_user_instances" : "max_user_watches"));
   }
+  if (error == ENOENT || error == ENOTDIR || error == EACCES) {
+    return absl::Status(io::ErrnoStatus(error, "").code(),
+                        absl::StrFormat("the registry file's folder %s cannot be watched: %s. Make "
+                                        "it, or name another file with "
+                                        "--registry",
+                                        folder, std::strerror(error)));
+  }
   return io::ErrnoStatus(error, "watch folder " + folder);
 }
 

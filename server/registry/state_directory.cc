@@ -171,7 +171,12 @@ absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::
   files->path = path;
   files->services = path + "/services";
   files->jobs = path + "/jobs";
-  RETURN_IF_ERROR(io::MakeFolder(path));
+  if (const absl::Status made = io::MakeFolder(path); !made.ok()) {
+    return absl::Status(made.code(),
+                        absl::StrFormat("the state directory cannot be used: %s. Name another with "
+                                        "--state-dir",
+                                        base::ToStd(made.message())));
+  }
   RETURN_IF_ERROR(CheckPrivate(path));
   ASSIGN_OR_RETURN(files->lock, TakeLock(path));
   RETURN_IF_ERROR(io::MakeFolder(files->services));
