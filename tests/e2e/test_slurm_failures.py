@@ -32,6 +32,7 @@ def test_what_the_cluster_refuses_is_said_before_anything_is_made(slurm_cluster,
             (["--platform-option", "mem=900G"], "--mem"),
             (["--platform-option", "output-dir=/nowhere"], "SLURM_BASE_RESULTS_DIR"),
             (["--mount", "/nowhere:/models/x"], "mount source"),
+            (["--container-image", "/nowhere.sqsh"], "--container-image"),
             (["--platform-option", "time=4h"], "platform_options.time")):
         done = start(daemon, PORTED, *flags, check=False)
         assert done.returncode == 1 and words in done.stderr, (flags, done.stderr)
@@ -60,13 +61,14 @@ def test_credentials_that_lack_a_registry_are_warned_of(slurm_cluster, start_dae
 @pytest.mark.parametrize("settings, item, words", [
     ({"SLURM_HOSTNAME": ""}, "environment", "SLURM_HOSTNAME"),
     ({"SLURM_PARTITION": ""}, "settings", "--partition NAME"),
+    ({"SSH_KEY_PATH": "/nowhere/id_ed25519"}, "environment", "SSH_KEY_PATH is"),
     ({"SLURM_HOSTNAME": "stranger"}, "login", "key is not known"),
     ({"SLURM_HOSTNAME": "no.such.host.invalid"}, "login", "SLURM_HOSTNAME"),
     ({"SSH_KEY_PATH": "other"}, "login", "Permission denied"),
     ({"SLURM_HOSTNAME": "nobody"}, "login", "cannot be reached"),
 ])
 def test_what_keeps_us_out_is_told(settings, item, words, slurm_cluster, start_daemon):
-    if "SSH_KEY_PATH" in settings:
+    if settings.get("SSH_KEY_PATH") == "other":
         settings = {"SSH_KEY_PATH": str(slurm_cluster.folder / "etc/other_key")}
     found = items(start_daemon(**settings))
     assert found[item][0] in ("MISSING", "UNKNOWN") and words in found[item][1], found

@@ -6,6 +6,7 @@
 #include <absl/strings/str_join.h>
 #include <absl/strings/str_split.h>
 #include <absl/time/clock.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -23,6 +24,18 @@ using Outcome = CheckItem::Outcome;
 constexpr std::string_view kCredentialsAdvice =
     "put a line for machine nvcr.io and one for machine authn.nvidia.com (login $oauthtoken, the "
     "NGC key as password) into ~/.config/enroot/.credentials on the cluster, chmod 600";
+
+// ssh passes over a file that is not there, and says only that it was refused.
+absl::Status CheckKeyFile(const std::string& file) {
+  // A tilde is ssh's to read.
+  if (file.empty() || file.front() == '~' || access(file.c_str(), R_OK) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrFormat("SSH_KEY_PATH is %s, and the server's user can read no such file. Correct it "
+                      "in the server's environment, and restart the server",
+                      base::Quoted(file)));
+}
 
 std::string Words(const SlurmSection& section) {
   std::string text(absl::StripAsciiWhitespace(section.text));
@@ -192,7 +205,7 @@ CheckItem RecordingItem(const SlurmSection& section) {
 }
 
 CheckItem StorageItem(const SlurmSections& sections, const std::string& output_dir,
-                      const std::vector<std::string>& sources) {
+                      const std::vector<std::string>& sources, const std::string& image_file) {
   std::vector<std::string> wrong;
   const auto fails = [&sections](const std::string& name) {
     const auto found = sections.find(name);
@@ -209,9 +222,14 @@ CheckItem StorageItem(const SlurmSections& sections, const std::string& output_d
     wrong.push_back(absl::StrFormat("mount source %s is not there, or you cannot read it",
                                     base::Quoted(source)));
   }
+  if (!image_file.empty() && fails("readable " + image_file)) {
+    wrong.push_back(absl::StrFormat(
+        "--container-image %s is not there, or you cannot read it (enroot import makes it)",
+        base::Quoted(image_file)));
+  }
   if (wrong.empty()) return Ok("storage", "the folders are there");
-  return Missing("storage", absl::StrFormat("on the login host, %s. Folders must be on the "
-                                            "cluster's shared storage",
+  return Missing("storage", absl::StrFormat("on the login host, %s. It must be on the cluster's "
+                                            "shared storage",
                                             absl::StrJoin(wrong, "; ")));
 }
 
@@ -270,10 +288,8 @@ std::vector<CheckItem> SlurmPlatform::CheckCluster(const CheckRequest& request,
   if (image.empty() && request.plan != nullptr) image = request.plan->image;
   std::vector<std::string> folders = sources;
   if (!settings.output_dir.empty()) folders.push_back(settings.output_dir);
-  if (image.starts_with('/')) {
-    folders.push_back(image);
-    sources.push_back(image);
-  }
+  const std::string image_file = image.starts_with('/') ? image : "";
+  if (!image_file.empty()) folders.push_back(image_file);
 
   std::vector<CheckItem> items;
   const absl::StatusOr<SlurmSections> asked =
@@ -301,7 +317,7 @@ std::vector<CheckItem> SlurmPlatform::CheckCluster(const CheckRequest& request,
     add("credentials",
         [&](const SlurmSection& section) { return CredentialsItem(image, section); });
   }
-  items.push_back(StorageItem(*asked, settings.output_dir, sources));
+  items.push_back(StorageItem(*asked, settings.output_dir, sources, image_file));
   if (!controller) return items;
   add("recording", RecordingItem);
   if (!add("partition", [&](const SlurmSection& section) {
@@ -324,13 +340,14 @@ std::vector<CheckItem> SlurmPlatform::Check(const CheckRequest& request, absl::D
   const absl::StatusOr<SlurmLogin> login = ReadLogin(cluster_.config().environment);
   const absl::StatusOr<SlurmSettings> settings =
       ReadSettings(request.options, cluster_.config().environment);
-  items.push_back(ItemOf("environment", login.status(), "SLURM_USER and SLURM_HOSTNAME are set"));
+  const absl::Status set = login.ok() ? CheckKeyFile(login->key_file) : login.status();
+  items.push_back(ItemOf("environment", set, "SLURM_USER and SLURM_HOSTNAME are set"));
   items.push_back(ItemOf("settings", settings.status(),
                          settings.ok() ? "partition " + settings->partition : ""));
   if (const auto gpus = GpuIds(request.gpus); !gpus.ok()) {
     items.push_back(ItemOf("gpu", gpus.status(), ""));
   }
-  if (!login.ok() || !settings.ok()) return items;
+  if (!set.ok() || !settings.ok()) return items;
   for (CheckItem& item : CheckCluster(request, *settings, end)) items.push_back(std::move(item));
   return items;
 }

@@ -51,8 +51,10 @@ std::string ReadWord(const std::string& value, std::string_view others, std::str
 }
 
 std::string ReadYesNo(const std::string& value, bool& field) {
-  if (value != "yes" && value != "no") return Not(value, "yes or no");
-  field = value == "yes";
+  // A flag without a value comes as "true".
+  const bool yes = value == "yes" || value == "true";
+  if (!yes && value != "no" && value != "false") return Not(value, "yes or no");
+  field = yes;
   return "";
 }
 
@@ -74,7 +76,7 @@ std::string ReadTime(const std::string& value, SlurmSettings& settings) {
   double hours = 0;
   if (!absl::SimpleAtod(value, &hours) || !std::isfinite(hours) || hours < 1.0 / 60 ||
       hours > kYear) {
-    return Not(value, "a number of hours, such as 4 or 0.5");
+    return Not(value, "a number of hours, such as 4 or 0.5, of a year at most");
   }
   settings.time = absl::Minutes(std::ceil(hours * 60));
   return "";
