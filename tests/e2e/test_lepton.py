@@ -320,4 +320,5 @@ def test_an_untrusted_certificate_is_not_asked(on_lepton, lepton, folder):
     with harness.daemon(folder, env=on_lepton.environment(False)) as daemon:  # without --upstream-ca-file
         checked = daemon.cli("check", "--platform", "lepton", check=False)
         assert checked.returncode == 1 and "certificate" in checked.stdout.lower(), checked.stdout
+        assert "--upstream-ca-file" in checked.stdout, checked.stdout
     assert lepton.requests == []

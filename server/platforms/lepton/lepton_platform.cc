@@ -20,6 +20,11 @@ constexpr absl::Duration kAskTimeout = absl::Seconds(60);
 // A create whose answer was lost may still be on its way when it is asked for.
 constexpr int kLateRounds = 4;
 
+constexpr std::string_view kUnreachedAdvice =
+    ". Check the network and DNS of this host, which must reach Lepton without a proxy; "
+    "LEPTON_API_BASE_URL and LEPTON_WORKSPACE_URL, if they are set; and --upstream-ca-file, if the "
+    "address has a certificate of a private CA";
+
 constexpr PlatformOption kOptions[] = {
     {"resource-shape",
      "shape of its node, e.g. gpu.2xh100-sxm; default: one with --gpu-count GPUs"},
@@ -111,8 +116,11 @@ absl::StatusOr<std::string> LeptonPlatform::Get(const LeptonApi& api, const std:
   call.cancel = cancel;
   absl::StatusOr<io::HttpResponse> answer = api.Call(call);
   if (!answer.ok()) {
+    // The first that is asked is told what to do; after that it is a moment's trouble.
+    const bool first = subject == LeptonSubject::kWorkspace && !absl::IsCancelled(answer.status());
     return absl::Status(answer.status().code(),
-                        absl::StrFormat("%s: %s", what, base::ToStd(answer.status().message())));
+                        absl::StrFormat("%s: %s%s", what, base::ToStd(answer.status().message()),
+                                        first ? kUnreachedAdvice : ""));
   }
   if (answer->status / 100 != 2) {
     return LeptonError(what, answer->status, answer->body, subject);
