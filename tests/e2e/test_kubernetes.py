@@ -326,8 +326,11 @@ def test_what_is_wrong_with_the_cluster_is_said(item, word, prepare, folder, clu
 
 def test_an_image_on_nvcr_needs_a_log_in(folder, cluster):
     with daemon(folder, cluster, NGC_KEY="") as running:
+        outcome, message = check(running, "--gpu-mode", "none")["image-pull-secret"]
+        assert outcome == "WARNING" and "export NGC_KEY=" in message
         assert "export NGC_KEY=" in refused(running)
-        assert "is not in namespace default" in refused(running, "--image-pull-secret", "nosuch")
+        lacking = refused(running, "--image-pull-secret", "nosuch")
+        assert "is not in namespace default" in lacking and "Create it there" in lacking
         cluster.put("secrets", {"apiVersion": "v1", "kind": "Secret", "data": {},
                                 "metadata": {"name": "ours", "namespace": "default"}})
         job_id = started(running, "--image-pull-secret", "ours")

@@ -146,9 +146,9 @@ class KubernetesCheck {
   bool OnNgc() const {
     return request_.plan != nullptr && request_.plan->image.starts_with("nvcr.io/");
   }
+  bool HasNgcKey() const { return !platform_.config_.environment("NGC_KEY").value_or("").empty(); }
   bool OurPullSecret() const {
-    return OnNgc() && options_.image_pull_secret.empty() &&
-           !platform_.config_.environment("NGC_KEY").value_or("").empty();
+    return OnNgc() && options_.image_pull_secret.empty() && HasNgcKey();
   }
 
   void Gpus() {
@@ -199,11 +199,18 @@ class KubernetesCheck {
         Warn("image-pull-secret", "this user may not look whether " + name + " is there");
         return;
       }
-      Add("image-pull-secret", found.status(), name);
+      Add("image-pull-secret",
+          found.ok() ? absl::OkStatus()
+                     : absl::Status(found.status().code(),
+                                    absl::StrFormat("%s. Create it there, or correct "
+                                                    "--image-pull-secret; without one it is made "
+                                                    "of NGC_KEY of the server's environment",
+                                                    base::ToStd(found.status().message()))),
+          name);
       return;
     }
-    if (!OnNgc()) return;
-    if (OurPullSecret()) {
+    if (request_.plan != nullptr && !OnNgc()) return;
+    if (HasNgcKey()) {
       Add("image-pull-secret", absl::OkStatus(), "is made of NGC_KEY for each service");
       return;
     }
@@ -215,12 +222,18 @@ class KubernetesCheck {
       Add("image-pull-secret", absl::OkStatus(), "comes with service account " + account);
       return;
     }
+    const std::string lacking = absl::StrFormat(
+        "there is nothing to log in there with: export NGC_KEY=... in the server's environment, or "
+        "name a secret of namespace %s with --image-pull-secret (none: the image needs no log-in)",
+        target_.name_space);
+    if (request_.plan == nullptr) {
+      // Of any start: one with another image needs none.
+      Warn("image-pull-secret", "images of nvcr.io may need a log-in, and " + lacking);
+      return;
+    }
     Add("image-pull-secret",
-        absl::FailedPreconditionError(absl::StrFormat(
-            "image %s is on nvcr.io, and there is nothing to log in there with: export NGC_KEY=... "
-            "in the server's environment, or name a secret of namespace %s with "
-            "--image-pull-secret (none: the image needs no log-in)",
-            request_.plan->image, target_.name_space)),
+        absl::FailedPreconditionError(
+            absl::StrFormat("image %s is on nvcr.io, and %s", request_.plan->image, lacking)),
         "");
   }
 
