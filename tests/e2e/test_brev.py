@@ -301,11 +301,15 @@ def test_check_says_what_is_there(world, daemon):
     world.add("gpu-box")
     done = daemon.cli("check", "--platform", "brev", "--gpu-mode", "none", "--instance-id", "gpu-box", "--json")
     items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
-    assert list(items) == ["client", "login", "instance", "ssh", "docker", "gpu"]
+    assert list(items) == ["client", "login", "registry", "instance", "ssh", "docker", "gpu"]
+    assert "export NGC_KEY=" in items.pop("registry")["message"]
     assert {item["outcome"] for item in items.values()} == {"OUTCOME_OK"}, items
     assert items["ssh"]["message"] == world.machine.address
     auto = daemon.cli("check", "--platform", "brev", "--gpu-mode", "auto", "--instance-id", "gpu-box", check=False)
-    assert auto.returncode == 1 and "MISSING  gpu" in auto.stdout
+    assert auto.returncode == 1 and "MISSING  gpu" in auto.stdout and 'instance "gpu-box" has no GPU' in auto.stdout
+    network = daemon.cli("check", "--platform", "brev", "--gpu-mode", "none", "--instance-id", "gpu-box", "--network",
+                         "no-such-network", check=False)
+    assert network.returncode == 1 and "MISSING  network" in network.stdout and "--network" in network.stdout
 
 
 def test_gpus_are_those_that_no_other_service_has(world, daemon):
@@ -317,6 +321,9 @@ def test_gpus_are_those_that_no_other_service_has(world, daemon):
     try:
         check = daemon.cli("check", "--platform", "brev", "--gpu-mode", "auto", "--instance-id", "gpu-box")
         assert "2 on the instance" in check.stdout
+        many = daemon.cli("check", "--platform", "brev", "--gpu-mode", "auto", "--gpu-count", "3", "--instance-id",
+                          "gpu-box", check=False)
+        assert many.returncode == 1 and "has 2 GPUs, and 3 are asked for" in many.stdout
         world.engine.docker("run", "--detach", "--name", "other", "--network", world.network, "--label", "tao-gpus=1",
                             "--entrypoint", "/bin/bash", world.engine.image(), "-c", "coproc { read; }; wait")
         refused = daemon.cli("start", "--network-arch", "cosmos-rl", "--model-path", "/models/x", "--gpu-mode", "auto",

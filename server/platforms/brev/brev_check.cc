@@ -43,6 +43,17 @@ std::string Option(const CheckRequest& request, const std::string& name) {
   return found == request.options.end() ? "" : found->second;
 }
 
+// Whether an image needs a log-in, and whether an instance has it already, is known there alone.
+CheckItem RegistryItem(const CheckRequest& request, bool has_ngc_key) {
+  if (request.plan != nullptr && !request.plan->image.starts_with("nvcr.io/")) {
+    return ItemOf("registry", absl::OkStatus(), "the image is not on nvcr.io");
+  }
+  if (has_ngc_key) return ItemOf("registry", absl::OkStatus(), "NGC_KEY is set");
+  return {"registry", CheckItem::Outcome::kWarning,
+          "without NGC_KEY an image of nvcr.io that needs a log-in can only be used where the "
+          "instance has it: export NGC_KEY=... in the server's environment"};
+}
+
 }  // namespace
 
 std::vector<CheckItem> BrevPlatform::Check(const CheckRequest& request, absl::Duration deadline) {
@@ -72,6 +83,7 @@ std::vector<CheckItem> BrevPlatform::Check(const CheckRequest& request, absl::Du
                     : "")) {
     return items;
   }
+  items.push_back(RegistryItem(request, !config_.environment("NGC_KEY").value_or("").empty()));
   const std::string wanted = Option(request, "instance-id");
   if (wanted.empty()) {
     CheckNewInstance(request, left(), items);
@@ -93,7 +105,7 @@ std::vector<CheckItem> BrevPlatform::Check(const CheckRequest& request, absl::Du
                                      : "");
   // One that is coming answers later, and a start waits for it.
   if (there && UseOf(**found) == InstanceUse::kUsable) {
-    CheckInstance((*found)->name, request.gpus, end, items);
+    CheckInstance((*found)->name, request, end, items);
   }
   return items;
 }
@@ -126,8 +138,9 @@ void BrevPlatform::CheckNewInstance(const CheckRequest& request, absl::Duration 
                          absl::StrFormat("one of type %s is made, and deleted by stop", types)));
 }
 
-void BrevPlatform::CheckInstance(const std::string& name, const launch::GpuRequest& gpus,
+void BrevPlatform::CheckInstance(const std::string& name, const CheckRequest& request,
                                  absl::Time end, std::vector<CheckItem>& items) const {
+  const launch::GpuRequest& gpus = request.gpus;
   const auto left = [end] { return std::max(end - absl::Now(), absl::Milliseconds(1)); };
   const BrevInstanceShell shell = ShellOf(name);
   absl::Status reached = cli_.Refresh(left(), nullptr);
@@ -148,6 +161,9 @@ void BrevPlatform::CheckInstance(const std::string& name, const launch::GpuReque
 
   const absl::StatusOr<std::string> docker = shell.DockerVersion(left());
   items.push_back(ItemOf("docker", docker.status(), docker.ok() ? "is version " + *docker : ""));
+  if (const std::string network = Option(request, "network"); docker.ok() && !network.empty()) {
+    items.push_back(ItemOf("network", shell.CheckNetwork(network, left()), "is " + network));
+  }
   if (gpus.mode == launch::GpuMode::kNone) {
     items.push_back({"gpu", CheckItem::Outcome::kOk, "none is asked for"});
     return;
@@ -161,6 +177,11 @@ void BrevPlatform::CheckInstance(const std::string& name, const launch::GpuReque
     if (!enough.ok()) {
       enough = absl::Status(enough.code(), absl::StrFormat("instance %s: %s", base::Quoted(name),
                                                            base::ToStd(enough.message())));
+    } else if (host.gpus.size() < static_cast<size_t>(gpus.count)) {
+      enough = absl::FailedPreconditionError(absl::StrFormat(
+          "instance %s has %d GPUs, and %d are asked for. Ask for fewer (--gpu-count), or name "
+          "another instance",
+          base::Quoted(name), host.gpus.size(), gpus.count));
     }
   }
   items.push_back(ItemOf("gpu", enough, absl::StrFormat("%d on the instance", host.gpus.size())));

@@ -8,6 +8,7 @@
 #include "server/base/strings.h"
 #include "server/platforms/brev/brev_parse.h"
 #include "server/platforms/brev/brev_render.h"
+#include "server/platforms/docker/docker_parse.h"
 #include "server/platforms/docker/docker_render.h"
 
 namespace tao::platforms {
@@ -69,14 +70,37 @@ absl::StatusOr<std::vector<HostGpu>> BrevInstanceShell::Gpus(
   command.timeout = timeout;
   command.cancel = cancel;
   ASSIGN_OR_RETURN(const io::SubprocessResult result, Run(command));
-  if (result.exit_code == kNoProgram) return std::vector<HostGpu>();
-  if (result.exit_code != 0) {
+  if (result.exit_code != 0 && result.exit_code != kNoProgram) {
     return absl::FailedPreconditionError(absl::StrFormat(
         "nvidia-smi on instance %s failed: %s. The instance's driver does not work: restart it, or "
         "use another one",
         base::Quoted(name()), base::Quoted(result.err + result.out, 300)));
   }
-  return ParseNvidiaSmi(result.out);
+  ASSIGN_OR_RETURN(std::vector<HostGpu> gpus,
+                   ParseNvidiaSmi(result.exit_code == 0 ? result.out : ""));
+  if (!gpus.empty()) return gpus;
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "instance %s has no GPU: nvidia-smi is not there, or lists none. Use an instance that has "
+      "one, or say --gpu-mode none to start without (demos and tests: the models themselves need "
+      "one)",
+      base::Quoted(name())));
+}
+
+absl::Status BrevInstanceShell::CheckNetwork(const std::string& network,
+                                             absl::Duration timeout) const {
+  ASSIGN_OR_RETURN(const io::SubprocessResult result,
+                   Docker(RenderNetworkInspect(network), timeout, nullptr));
+  if (result.exit_code == 0) return absl::OkStatus();
+  if (FailureOf(result.err) == DockerFailure::kNoNetwork) return NoNetwork(network);
+  return InstanceDockerError(name(), "docker could not be asked about network " + network,
+                             result.exit_code, result.err);
+}
+
+absl::Status BrevInstanceShell::NoNetwork(const std::string& network) const {
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "instance %s has no docker network %s. Create it there (docker network create), or correct "
+      "--network, or leave it out",
+      base::Quoted(name()), base::Quoted(network)));
 }
 
 absl::StatusOr<std::set<std::string>> BrevInstanceShell::TakenGpus(

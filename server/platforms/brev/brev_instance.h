@@ -37,9 +37,12 @@ class BrevInstanceShell {
   // OK: a command runs there.
   absl::Status Answers(absl::Duration timeout, const base::CancelToken* cancel) const;
   absl::StatusOr<std::string> DockerVersion(absl::Duration timeout) const;
-  // No nvidia-smi there is no GPU, and no error.
+  // At least one: FailedPrecondition, with advice, where there is none.
   absl::StatusOr<std::vector<HostGpu>> Gpus(absl::Duration timeout,
                                             const base::CancelToken* cancel) const;
+  // OK: docker there has a network of that name.
+  absl::Status CheckNetwork(const std::string& network, absl::Duration timeout) const;
+  absl::Status NoNetwork(const std::string& network) const;  // what to do about it
   // Those that services have by their label, whoever started them.
   absl::StatusOr<std::set<std::string>> TakenGpus(absl::Duration timeout,
                                                   const base::CancelToken* cancel) const;

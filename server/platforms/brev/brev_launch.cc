@@ -333,6 +333,8 @@ absl::StatusOr<int> BrevPlatform::RunContainer(const launch::LaunchPlan& plan,
           return CancelledStart(plan.job_id);
         }
         continue;
+      case DockerFailure::kNoNetwork:
+        return shell.NoNetwork(state.network);
       default:
         return InstanceDockerError(shell.name(),
                                    absl::StrFormat("service %s could not be started from image %s",

@@ -90,7 +90,7 @@ class BrevPlatform final : public Platform {
   // The parts of Check: of one that would be made, and of one that runs.
   void CheckNewInstance(const CheckRequest& request, absl::Duration limit,
                         std::vector<CheckItem>& items) const;
-  void CheckInstance(const std::string& name, const launch::GpuRequest& gpus, absl::Time end,
+  void CheckInstance(const std::string& name, const CheckRequest& request, absl::Time end,
                      std::vector<CheckItem>& items) const;
 
   // The parts of Launch, in order. `state` is what is saved of it.

@@ -161,6 +161,8 @@ const std::vector<DockerFailureRule>& DockerFailureRules() {
       {"tls handshake timeout", Kind::kOther, Code::kUnavailable, kNoAnswer},
       {"connect: connection refused", Kind::kOther, Code::kUnavailable, kNoAnswer},
       {"i/o timeout", Kind::kOther, Code::kUnavailable, kNoAnswer},
+      {"network is unreachable", Kind::kOther, Code::kUnavailable, kNoAnswer},
+      {"no route to host", Kind::kOther, Code::kUnavailable, kNoAnswer},
       {"received unexpected http status: 5", Kind::kOther, Code::kUnavailable,
        "The registry itself is in trouble: try again later"},
       {"no such host", Kind::kOther, Code::kUnavailable,

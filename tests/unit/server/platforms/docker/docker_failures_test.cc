@@ -81,6 +81,12 @@ const std::vector<Row>& Rows() {
        Kind::kOther, Code::kUnavailable, "The registry does not answer"},
       {"Error response from daemon: Get \"https://r.test/v2/\": dial tcp 10.0.0.1:443: i/o timeout",
        Kind::kOther, Code::kUnavailable, "The registry does not answer"},
+      {"Error response from daemon: Get \"https://nvcr.io/v2/\": dial tcp: lookup nvcr.io on "
+       "10.0.0.1:53: dial udp 10.0.0.1:53: connect: network is unreachable",
+       Kind::kOther, Code::kUnavailable, "The registry does not answer"},
+      {"Error response from daemon: Get \"https://r.test/v2/\": dial tcp 10.0.0.1:443: connect: no "
+       "route to host",
+       Kind::kOther, Code::kUnavailable, "The registry does not answer"},
       {"Error response from daemon: Get \"https://r.test/v2/\": dial tcp: lookup r.test on "
        "10.0.0.1:53: no such host",
        Kind::kOther, Code::kUnavailable, "DNS"},
