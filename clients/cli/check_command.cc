@@ -1,6 +1,8 @@
 #include <absl/strings/str_format.h>
+
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <memory>
 
 #include "clients/cli/commands.h"
@@ -47,8 +49,10 @@ ExitCode Check(Session& session, const PlatformFlags& flags) {
   if (session.options.json) {
     PrintOut(ToJsonLine(response));
   } else {
+    size_t width = 16;
+    for (const pb::CheckItem& item : response.items()) width = std::max(width, item.name().size());
     for (const pb::CheckItem& item : response.items()) {
-      PrintOut(absl::StrFormat("%-8s %-16s %s\n", Word(item.outcome()), OneLine(item.name()),
+      PrintOut(absl::StrFormat("%-8s %-*s %s\n", Word(item.outcome()), width, OneLine(item.name()),
                                OneLine(item.message())));
     }
     PrintOut(absl::StrFormat("%s: %s\n", OneLine(response.platform()),
