@@ -200,9 +200,10 @@ Task<absl::Status> Exchange::SendRequest() {
 }
 
 void Exchange::LimitTime() {
-  timeouts_ =
-      base::Narrowed(base::Overridden(worker_.config().upstream.timeouts, service()->timeouts),
-                     request_.wishes.timeouts);
+  timeouts_ = base::Overridden(worker_.config().upstream.timeouts, service()->timeouts);
+  // Who is given a stream hears of us however silent the backend is, and so does not give up.
+  const bool may_stream = WantsEvents() || !body_.done();
+  if (!may_stream) timeouts_ = base::Narrowed(timeouts_, request_.wishes.timeouts);
   if (timeouts_.total == absl::InfiniteDuration()) return;
   total_deadline_.emplace(worker_.wheel(), [this] {
     Cancel(base::TokenError(

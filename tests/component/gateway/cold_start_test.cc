@@ -212,6 +212,22 @@ TEST(Heartbeats, BetweenTheEventsOfAStreamAndNowhereElse) {
   EXPECT_NE(rest.find(":2}\n\n"), std::string::npos) << rest;
 }
 
+// Its libraries count from the last byte that they got, and comments are bytes.
+TEST(Heartbeats, AStreamsClientDoesNotShortenTheTimeouts) {
+  Event late;
+  FakeUpstream upstream([&](FakeUpstream::Peer& peer) {
+    peer.ReadRequest();
+    if (!late.Wait()) return;
+    peer.Write(FlaskAnswer(kCompletion));
+  });
+  GatewayHarness harness({ServiceAt(upstream.port())}, Impatient());
+  RawSocket client = harness.Connect();
+  ASSERT_TRUE(client.Write(Post(Body(kArch, kStream), "x-stainless-read-timeout: 0.1\r\n")));
+  for (int i = 0; i < 4; ++i) client.ReadThrough(": keep-alive\n\n");  // 200 ms
+  late.Set();
+  EXPECT_NE(client.ReadThrough("0\r\n\r\n").find("\"content\":\"hello\""), std::string::npos);
+}
+
 // Who did not ask for a stream keeps the true status, however long it takes.
 TEST(Heartbeats, WhoAskedForNoStreamGetsNone) {
   Event late;
