@@ -5,7 +5,6 @@
 
 #include <optional>
 
-#include "server/base/shell_quote.h"
 #include "server/base/status.h"
 #include "server/base/strings.h"
 
@@ -78,10 +77,25 @@ class OutputFilter {
   std::optional<int> exit_code_;
 };
 
+// For printf's %b, and between single quotes of any shell: csh takes neither a line end nor a '!'
+// there, and each shell has its own way to write a quote or a backslash.
+std::string Escaped(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (std::string_view("\n!'\\").find(c) == std::string_view::npos) {
+      escaped.push_back(c);
+    } else {
+      escaped += absl::StrFormat("\\0%03o", c);
+    }
+  }
+  return escaped;
+}
+
+// The command goes to the user's login shell first, whichever that is: it is only to start /bin/sh.
 std::string Framed(const std::string& command) {
   return absl::StrFormat(
-      "exec /bin/sh -c %s",
-      base::ShellQuote(absl::StrFormat("echo %s; ( %s\n); echo %s$?", kBegin, command, kEnd)));
+      "exec /bin/sh -c 'eval \"$(printf %%b \"$1\")\"' sh '%s'",
+      Escaped(absl::StrFormat("echo %s; ( %s\n); echo %s$?", kBegin, command, kEnd)));
 }
 
 }  // namespace

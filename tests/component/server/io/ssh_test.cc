@@ -77,6 +77,16 @@ TEST_F(SshTest, StdinReachesTheCommand) {
   EXPECT_EQ(result->out, "SECRET\n");
 }
 
+TEST_F(SshTest, AnyLoginShellPassesTheCommandOn) {
+  // What csh says of a line end and of an exclamation mark, between quotes too.
+  StandIn(R"(case "$command" in *$'\n'* | *'!'*) echo "Unmatched '''." >&2; exit 1 ;; esac
+             sh -c "$command")");
+  const auto result = RunSsh(target_, {.command = "for i in 1 2; do\n  echo \"it's $i!\"\ndone\n"
+                                                  "sleep 0 & wait $!; printf '%s\\t%%\\n' '\\0'"});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->out, "it's 1!\nit's 2!\n\\0\t%\n");
+}
+
 TEST_F(SshTest, ABrokenConnectionIsNoAnswerOfTheCommand) {
   StandIn("echo banner; echo 'Connection to login1 closed by remote host.' >&2; exit 255");
   const auto result = RunSsh(target_, {.command = "true"});
