@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "server/base/secret.h"
 
@@ -38,17 +39,32 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
-// Values are redacted before they are quoted: a secret with a quote in it is another text after.
+// Texts are redacted before they are quoted: a secret with a quote in it is another text after.
+nlohmann::ordered_json ToJson(const LogValue& field) {
+  return std::visit(
+      [](const auto& value) -> nlohmann::ordered_json {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
+          return Redact(value);
+        } else {
+          return value;
+        }
+      },
+      field.value());
+}
+
+std::string Dump(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 std::string TextLine(std::string_view component, std::string_view message, LogFields fields) {
   std::string line(component);
   line.append(": ").append(message);
-  for (const auto& [name, raw] : fields) {
-    const std::string value = Redact(raw);
-    const bool plain = value.find_first_of(" \"\n") == std::string::npos && !value.empty();
-    line.append(" ").append(name).append("=");
-    line.append(plain ? value
-                      : nlohmann::json(value).dump(-1, ' ', false,
-                                                   nlohmann::json::error_handler_t::replace));
+  for (const auto& [name, field] : fields) {
+    const nlohmann::ordered_json value = ToJson(field);
+    const auto* const text = value.get_ptr<const std::string*>();
+    const bool plain =
+        text != nullptr && !text->empty() && text->find_first_of(" \"\n") == std::string::npos;
+    line.append(" ").append(name).append("=").append(plain ? *text : Dump(value));
   }
   return line;
 }
@@ -57,8 +73,8 @@ std::string JsonMembers(std::string_view component, std::string_view message, Lo
   nlohmann::ordered_json members;
   members["component"] = component;
   members["message"] = message;
-  for (const auto& [name, value] : fields) members[std::string(name)] = Redact(value);
-  return members.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(1);
+  for (const auto& [name, value] : fields) members[std::string(name)] = ToJson(value);
+  return Dump(members).substr(1);
 }
 
 }  // namespace

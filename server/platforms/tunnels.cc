@@ -118,7 +118,7 @@ class Tunnels::Tunnel {
       if (closing_.cancelled()) return;
       base::Log(base::LogLevel::kWarning, "platforms", "a tunnel ended; it is opened again",
                 {{"job_id", job_id_},
-                 {"local_port", std::to_string(spec_.local_port)},
+                 {"local_port", spec_.local_port},
                  {"why", std::string(base::ToStd(ended.message()))}});
       Set(false, std::move(ended));
       if (absl::Now() - begun > kGoodLife) backoff_.Reset();

@@ -29,5 +29,21 @@ TEST(LogTest, SecretsAreRedactedWhateverTheirCharacters) {
   }
 }
 
+TEST(LogTest, NumbersAreNumbersInJson) {
+  ConfigureLog(LogLevel::kInfo, LogFormat::kJson);
+  testing::internal::CaptureStderr();
+  Log(LogLevel::kInfo, "test", "something happened",
+      {{"status", 503}, {"bytes", uint64_t{1} << 63}, {"ms", 0.25}, {"text", "503"}});
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr(R"("status":503,"bytes":9223372036854775808,"ms":0.25,"text":"503"})"));
+}
+
+TEST(LogTest, NumbersAreBareInText) {
+  ConfigureLog(LogLevel::kInfo, LogFormat::kText);
+  testing::internal::CaptureStderr();
+  Log(LogLevel::kInfo, "test", "something happened", {{"status", 503}, {"ms", 0.25}});
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("status=503 ms=0.25\n"));
+}
+
 }  // namespace
 }  // namespace tao::base
