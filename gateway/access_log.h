@@ -3,29 +3,27 @@
 // One line for each exchange. Worker thread only.
 
 #include <absl/status/status.h>
-#include <absl/time/time.h>
 
-#include <string>
 #include <string_view>
+
+#include "gateway/exchange_end.h"
 
 namespace tao::gateway {
 
+class AccessLogBuffer;
 class Exchange;
 
-class AccessLog {
- public:
-  // Begins to measure. The views outlive this.
-  AccessLog(std::string_view request_id, std::string_view method, std::string_view path);
-
-  // `status`: what Exchange::Run returned. Failures of the service are logged at info, everything
-  // else at debug.
-  void Write(const Exchange& exchange, const absl::Status& status) const;
-
- private:
-  const std::string_view request_id_;
-  const std::string_view method_;
-  const std::string_view path_;
-  const absl::Duration begun_;
+// What is known of an exchange before it begins. The views outlive it.
+struct AccessLogRequest {
+  std::string_view request_id;
+  std::string_view method;
+  std::string_view path;
 };
+
+// Goes to `own` where the access log has a file of its own, as JSON, whatever the log's level.
+// Otherwise to the log: failures of the service at info, everything else at debug. `status` and
+// `end` tell how the exchange ended.
+void WriteAccessLog(AccessLogBuffer& own, const AccessLogRequest& request, const Exchange& exchange,
+                    const ExchangeTimes& times, const ExchangeEnd& end, const absl::Status& status);
 
 }  // namespace tao::gateway

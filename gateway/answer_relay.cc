@@ -37,7 +37,7 @@ absl::Status NotReady(const routing::Service& service, const ContainerError& sai
 AnswerRelay::AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client,
                          Heartbeat& heartbeat, const routing::Service& service,
                          const chat::RoutingKeys& keys, const RequestBody& body,
-                         std::string_view request_id, bool may_translate)
+                         std::string_view request_id, bool may_translate, ExchangeTimes& times)
     : upstream_(upstream),
       client_(client),
       heartbeat_(heartbeat),
@@ -45,20 +45,24 @@ AnswerRelay::AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient&
       keys_(keys),
       body_(body),
       request_id_(request_id),
-      may_translate_(may_translate) {}
+      may_translate_(may_translate),
+      times_(times) {}
 
 Task<absl::Status> AnswerRelay::Run() {
   absl::Status status = co_await AwaitHead();
   if (!status.ok()) co_return status;
   status_ = upstream_.head().status;
+  times_.head = ExchangeTimes::Now();
   if (heartbeat_.has_begun_stream()) co_return co_await GoOnWithStream();
   if (status_ == 202) co_return co_await RefuseAccepted();
 
   Answer answer = Plan();
   status = co_await AddAdvice(&answer);
   if (!status.ok()) co_return status;
+  if (!short_.empty()) times_.head = ExchangeTimes::Now();  // what was awaited is not our time
   is_event_stream_ = answer.is_event_stream;
   begun_ = true;
+  times_.answered = ExchangeTimes::Now();
   status = co_await client_.BeginAnswer(answer);
   if (!status.ok()) co_return status;
   if (answer.is_translated) co_return co_await Translate();
@@ -84,6 +88,7 @@ Task<absl::Status> AnswerRelay::AwaitHead() {
 Task<absl::Status> AnswerRelay::GoOnWithStream() {
   const Answer answer = Plan();
   is_event_stream_ = true;
+  if (status_ == 200) times_.answered = ExchangeTimes::Now();
   if (status_ == 200 && answer.is_translated) co_return co_await Translate();
   if (status_ == 200 && answer.is_event_stream) co_return co_await Relay();
   if (status_ == 200) {

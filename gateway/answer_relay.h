@@ -10,6 +10,7 @@
 
 #include "gateway/chat/sse_boundary.h"
 #include "gateway/exchange_client.h"
+#include "gateway/exchange_times.h"
 #include "gateway/heartbeat.h"
 #include "gateway/request_body.h"
 #include "gateway/upstream/upstream_connection.h"
@@ -23,10 +24,11 @@ namespace tao::gateway {
 class AnswerRelay {
  public:
   // Everything outlives the relay. `request_id` stands in for the id of an answer that is
-  // translated.
+  // translated. `times` is filled in.
   AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client, Heartbeat& heartbeat,
               const routing::Service& service, const chat::RoutingKeys& keys,
-              const RequestBody& body, std::string_view request_id, bool may_translate);
+              const RequestBody& body, std::string_view request_id, bool may_translate,
+              ExchangeTimes& times);
 
   // Reads the answer and writes it, to its end. An error after begun() leaves it cut off: the
   // caller then calls ExchangeClient::FailAnswer.
@@ -60,6 +62,7 @@ class AnswerRelay {
   const RequestBody& body_;
   const std::string_view request_id_;
   const bool may_translate_;
+  ExchangeTimes& times_;
 
   std::string short_;         // the beginning of an answer that had to be looked into
   bool short_ended_ = false;  // ... which was all of it

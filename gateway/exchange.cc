@@ -55,13 +55,15 @@ std::string_view ToString(ExchangeStage stage) {
   return "";
 }
 
-Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request)
+Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request,
+                   ExchangeTimes& times)
     : worker_(worker),
       client_(client),
       request_(std::move(request)),
+      times_(times),
       snapshot_(worker.routing()),
       routing_(*snapshot_->table, request_.selector),
-      body_(client, routing_, worker.config().max_body_bytes, request_.body_length),
+      body_(client, routing_, worker.config().max_body_bytes, request_.body_length, times),
       heartbeat_(client, worker.config()),
       wake_up_(worker.io().get_executor()),
       kept_(worker.spool(), worker.io()),
@@ -83,7 +85,7 @@ Task<absl::Status> Exchange::Run() {
   if (status.ok()) {
     stage_ = ExchangeStage::kFirstByte;
     relay_.emplace(*upstream_, client_, heartbeat_, *service(), routing_.keys(), body_,
-                   request_.forward.request_id, request_.may_translate);
+                   request_.forward.request_id, request_.may_translate, times_);
     status = co_await relay_->Run();
   }
   status = Reason(std::move(status));
@@ -192,7 +194,9 @@ Task<absl::Status> Exchange::SendRequest() {
     try_again = !sent.ok() && upstream_->was_used() && accepted_nothing;
     if (IsTimeout(sent)) co_return sent;
   }
+  times_.sent = ExchangeTimes::Now();
   if (!is_whole) {
+    times_.sendable = times_.sent;
     uploading_ = true;
     transport::Spawn(worker_.io(), Upload());
   }
@@ -225,8 +229,16 @@ Task<absl::Status> Exchange::Connect() {
         std::make_unique<upstream::UpstreamConnection>(worker_.upstream_parts(), *service());
   }
   upstream_->SetTimeouts(timeouts_);
-  if (pooled) co_return absl::OkStatus();
-  co_return co_await upstream_->Connect();
+  if (pooled) {
+    ++worker_.metrics().upstream_reused;
+    co_return absl::OkStatus();
+  }
+  const int64_t begun = ExchangeTimes::Now();
+  absl::Status connected = co_await upstream_->Connect();
+  times_.sendable = ExchangeTimes::Now();
+  times_.connect += times_.sendable - begun;
+  if (connected.ok()) ++worker_.metrics().upstream_opened;
+  co_return connected;
 }
 
 // Passes on the rest of the body, each piece after it was judged.
@@ -247,6 +259,7 @@ Task<void> Exchange::Upload() {
     upload_error_ = sent;
     upstream_->Abort();
   }
+  if (times_.head == 0) times_.SentWhileRead();
   upload_ended_.Set();
 }
 

@@ -16,6 +16,7 @@
 #include "gateway/answer_relay.h"
 #include "gateway/exchange_client.h"
 #include "gateway/exchange_counts.h"
+#include "gateway/exchange_times.h"
 #include "gateway/heartbeat.h"
 #include "gateway/request_body.h"
 #include "gateway/request_routing.h"
@@ -40,7 +41,7 @@ struct ExchangeRequest {
   bool may_translate = false;  // JSON-to-SSE, if the client asks for a stream
 };
 
-// How far an exchange has come; for the access log.
+// How far an exchange has come; for the access log and the metrics.
 enum class ExchangeStage {
   kBody,       // the request's body is read, as far as needed to know its service
   kHeld,       // it waits for its service to become READY
@@ -52,8 +53,8 @@ std::string_view ToString(ExchangeStage stage);  // "body", "held", ...
 
 class Exchange {
  public:
-  // The worker and the client outlive the exchange.
-  Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request);
+  // The worker, the client and the times, which it fills in, outlive the exchange.
+  Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest request, ExchangeTimes& times);
   ~Exchange();
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -71,6 +72,12 @@ class Exchange {
   ExchangeStage stage() const { return answer_status() != 0 ? ExchangeStage::kAnswer : stage_; }
   bool answer_begun() const { return answer_begun_; }
   int answer_status() const { return relay_.has_value() ? relay_->status() : 0; }
+  // After Run, if answer_begun or OK: the status that the client got. A stream that was begun early
+  // is a 200, whatever came later.
+  int told_status() const { return heartbeat_.has_begun_stream() ? 200 : answer_status(); }
+  // Which part of the request chose the service: "path", "header", "query", "api", "model"; "none"
+  // when it was the only one; empty while none is chosen.
+  std::string_view selector() const { return routing_.chosen_by(); }
   uint64_t body_bytes() const { return body_.bytes(); }  // of the request, read so far
   uint64_t answer_bytes() const { return relay_.has_value() ? relay_->bytes() : 0; }
 
@@ -94,6 +101,7 @@ class Exchange {
   Worker& worker_;
   ExchangeClient& client_;
   const ExchangeRequest request_;
+  ExchangeTimes& times_;
   std::shared_ptr<const RoutingSnapshot> snapshot_;  // pins the service
   RequestRouting routing_;
   RequestBody body_;

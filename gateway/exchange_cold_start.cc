@@ -61,11 +61,14 @@ Task<absl::Status> Exchange::AwaitService() {
   transport::Deadline timer(worker_.wheel(), [this] { wake_up_.Set(); });
   const bool streams = WantsEvents() && body_.done();
   std::string told;
+  const int64_t begun = ExchangeTimes::Now();
   while (IsLoading(serving) && DeadlineWheel::Now() < until) {
     timer.Arm(streams ? std::min(until, heartbeat_.due()) : until);
     co_await wake_up_.Wait();
     wake_up_.Clear();
     serving = CheckService();
+    times_.sendable = ExchangeTimes::Now();
+    times_.held = times_.sendable - begun;
     if (!streams || !IsLoading(serving)) continue;
     std::string progress = Progress(*service());
     const bool is_news = heartbeat_.has_begun_stream() && progress != told;

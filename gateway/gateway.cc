@@ -6,10 +6,13 @@
 #include <thread>
 #include <utility>
 
+#include "gateway/access_log_file.h"
+#include "gateway/admin.h"
 #include "gateway/exchange_counts.h"
 #include "gateway/infer_exchange.h"
 #include "gateway/infer_status.h"
 #include "gateway/listener.h"
+#include "gateway/metrics.h"
 #include "gateway/worker.h"
 #include "server/base/clock.h"
 #include "server/base/errors.h"
@@ -23,6 +26,18 @@ namespace {
 // What exchanges that are cut have left to tell their clients.
 constexpr absl::Duration kLastWords = absl::Seconds(1);
 
+// How long a scrape waits for the workers.
+constexpr absl::Duration kCollectLimit = absl::Seconds(5);
+
+// What the workers tell for one scrape. Outlives it: a late worker still has somewhere to put its
+// part.
+struct Collection {
+  base::Mutex mutex;
+  base::CondVar told;
+  WorkerMetrics sum ABSL_GUARDED_BY(mutex);
+  size_t missing ABSL_GUARDED_BY(mutex) = 0;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& config,
@@ -34,9 +49,14 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
     ASSIGN_OR_RETURN(client, upstream::TlsClient::Create(config.upstream.ca_file));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<spool::Spool> spool, spool::Spool::Open(config.spool));
+  std::unique_ptr<AccessLogFile> access_log;
+  if (!config.access_log.empty()) {
+    ASSIGN_OR_RETURN(access_log, AccessLogFile::Open(config.access_log));
+  }
   ASSIGN_OR_RETURN(const ListeningSockets sockets, OpenListeningSockets(config.listen, count));
   std::unique_ptr<Gateway> gateway(new Gateway(config));
   gateway->spool_ = std::move(spool);
+  gateway->access_log_ = std::move(access_log);
   gateway->names_ = std::make_unique<upstream::NameResolver>(
       config.upstream.lookup, config.upstream.name_time_to_live,
       [raw = gateway.get()](const std::string& host,
@@ -46,9 +66,9 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
   gateway->address_ = sockets.address;
   gateway->port_ = sockets.port;
   for (size_t i = 0; i < count; ++i) {
-    gateway->workers_.push_back(
-        std::make_unique<Worker>(i, gateway->config_, gateway->load_, *gateway->spool_,
-                                 sockets.fds[i], std::move(tls[i]), *gateway->names_, failures));
+    gateway->workers_.push_back(std::make_unique<Worker>(
+        i, gateway->config_, gateway->load_, *gateway->spool_, sockets.fds[i], std::move(tls[i]),
+        *gateway->names_, failures, gateway->access_log_.get()));
     gateway->workers_.back()->OnIdle([raw = gateway.get()] {
       base::MutexLock lock(raw->mutex_);
       raw->became_idle_.SignalAll();
@@ -58,6 +78,13 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
             {{"connections", std::to_string(gateway->load_.connections.all())},
              {"connections_per_client", std::to_string(gateway->load_.connections.per_client())}});
   for (const auto& worker : gateway->workers_) worker->Start();
+  if (!config.admin_listen.empty()) {
+    Gateway* const raw = gateway.get();
+    ASSIGN_OR_RETURN(
+        gateway->admin_,
+        Admin::Start(gateway->config_, {.metrics = [raw] { return raw->CollectMetrics(); },
+                                        .readiness = [raw] { return raw->Readiness(); }}));
+  }
   return gateway;
 }
 
@@ -78,6 +105,7 @@ void Gateway::Publish(std::shared_ptr<const routing::RouteTable> table) {
   base::MutexLock lock(mutex_);
   if (stopped_) return;
   snapshot->generation = ++generation_;
+  table_ = snapshot->table;
   for (const routing::Service& service : snapshot->table->services()) {
     // A service keeps its counters, for exchanges keep the table that they began with.
     std::shared_ptr<ExchangeCounts>& counts = counts_[service.job_id];
@@ -143,12 +171,57 @@ void Gateway::Drain(absl::Duration limit) {
       WaitUntilIdle(absl::InfiniteDuration());
     }
   }
+  admin_.reset();
   {
     base::MutexLock lock(mutex_);
     stopped_ = true;  // whatever was posted before is done before the workers end
   }
   PostToAll([](Worker& worker) { worker.Finish(); });
   for (const auto& worker : workers_) worker->Join();
+}
+
+std::string Gateway::admin_address() const {
+  return admin_ == nullptr ? std::string() : admin_->address();
+}
+
+uint16_t Gateway::admin_port() const { return admin_ == nullptr ? 0 : admin_->port(); }
+
+LocalReply Gateway::Readiness() const {
+  base::MutexLock lock(mutex_);
+  return ReadinessReply(draining_, generation_ > 0);
+}
+
+std::optional<GatewayMetrics> Gateway::CollectMetrics() {
+  GatewayMetrics metrics;
+  const auto collection = std::make_shared<Collection>();
+  {
+    base::MutexLock lock(collection->mutex);
+    collection->missing = workers_.size();
+  }
+  {
+    base::MutexLock lock(mutex_);
+    if (stopped_) return std::nullopt;
+    metrics.table = table_;
+    PostToAll([collection](Worker& worker) {
+      WorkerMetrics told = worker.CollectMetrics();
+      base::MutexLock mine(collection->mutex);
+      collection->sum.Add(told);
+      if (--collection->missing == 0) collection->told.SignalAll();
+    });
+  }
+  if (metrics.table == nullptr) metrics.table = routing::RouteTable::Build({});
+  metrics.spool_file_bytes = spool_->file_bytes();
+  metrics.spool_memory_bytes = spool_->memory_bytes();
+  if (access_log_ != nullptr) metrics.lost_log_lines = access_log_->lost_lines();
+  const absl::Duration end = base::RealClock().Monotonic() + kCollectLimit;
+  base::MutexLock lock(collection->mutex);
+  while (collection->missing > 0) {
+    const absl::Duration left = end - base::RealClock().Monotonic();
+    if (left <= absl::ZeroDuration()) return std::nullopt;
+    collection->told.WaitWithTimeout(collection->mutex, left);
+  }
+  metrics.workers = std::move(collection->sum);
+  return metrics;
 }
 
 bool Gateway::IsIdle() const {

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,14 +23,18 @@
 #include "gateway/gateway_config.h"
 #include "gateway/gateway_load.h"
 #include "gateway/infer.h"
+#include "gateway/local_reply.h"
 #include "server/base/mutex.h"
 #include "server/routing/exchanges.h"
 #include "server/routing/route_table.h"
 
 namespace tao::gateway {
 
+class AccessLogFile;
+class Admin;
 class ExchangeCounts;
 class Worker;
+struct GatewayMetrics;
 
 // Thread-safe.
 class Gateway : public routing::ExchangeCounter {
@@ -74,6 +79,13 @@ class Gateway : public routing::ExchangeCounter {
   // Where it listens, as it can be dialled.
   const std::string& address() const { return address_; }
   uint16_t port() const { return port_; }
+  // The same of the admin listener; empty and 0 when there is none.
+  std::string admin_address() const;
+  uint16_t admin_port() const;
+
+  // What the workers counted, added up. Blocks until all have told, 5 s at most: then, and when
+  // they have ended, nullopt.
+  std::optional<GatewayMetrics> CollectMetrics();
 
  private:
   explicit Gateway(const GatewayConfig& config);
@@ -84,20 +96,24 @@ class Gateway : public routing::ExchangeCounter {
   bool IsIdle() const;
   template <typename Task>
   void PostToAll(Task task);
+  LocalReply Readiness() const;
 
   const GatewayConfig config_;
   GatewayLoad load_;
+  std::unique_ptr<AccessLogFile> access_log_;  // null: there is none of its own
   std::string address_;
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<upstream::NameResolver> names_;  // tells the workers: ends before them
   std::unique_ptr<spool::Spool> spool_;            // likewise
+  std::unique_ptr<Admin> admin_;                   // null: none; asks the workers, ends before them
   std::atomic<size_t> next_worker_ = 0;            // of PostInfer
 
   mutable base::Mutex mutex_;  // no request takes it
   base::CondVar became_idle_;  // some worker did
   absl::flat_hash_map<std::string, std::shared_ptr<ExchangeCounts>> counts_
-      ABSL_GUARDED_BY(mutex_);  // by job_id
+      ABSL_GUARDED_BY(mutex_);                                                // by job_id
+  std::shared_ptr<const routing::RouteTable> table_ ABSL_GUARDED_BY(mutex_);  // the newest
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;  // the workers take no more tasks

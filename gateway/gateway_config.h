@@ -21,6 +21,13 @@ struct GatewayConfig {
   // authentication here.
   std::string listen = "127.0.0.1:8000";
 
+  // Where /metrics, /livez and /readyz are served for the operator, likewise. Empty: nowhere.
+  std::string admin_listen;
+
+  // Where the access log goes, one JSON line for each exchange: a file, or "-" for stderr. Empty:
+  // to the process's log, as far as its level allows.
+  std::string access_log;
+
   // Threads, each with its own connections. 0: one for each hardware thread.
   int workers = 0;
 

@@ -20,8 +20,13 @@ constexpr std::string_view kEventStream = "text/event-stream; charset=utf-8";
 }  // namespace
 
 HttpExchangeClient::HttpExchangeClient(Worker& worker, Downstream& downstream,
-                                       std::string_view request_id, bool keep_open)
-    : worker_(worker), downstream_(downstream), request_id_(request_id), keep_open_(keep_open) {}
+                                       std::string_view request_id, bool keep_open,
+                                       const ExchangeTimes& times)
+    : worker_(worker),
+      downstream_(downstream),
+      request_id_(request_id),
+      keep_open_(keep_open),
+      times_(times) {}
 
 Task<absl::Status> HttpExchangeClient::ReadBody(transport::BodyPiece* piece) {
   return downstream_.ReadBody(piece);
@@ -78,6 +83,8 @@ void HttpExchangeClient::NameService(http::HeadWriter& head,
   head.Field(FieldId::kXRequestId, request_id_);
   head.Field(FieldId::kXTaoJobId, service.job_id);
   head.Field(FieldId::kXTaoNetworkArch, service.network_arch);
+  // A line of our own beside the service's, if it has sent one: they are one list.
+  head.Field("Server-Timing", ServerTiming(times_).text());
 }
 
 // Chooses how the end of the body will show.

@@ -12,6 +12,7 @@
 
 #include "gateway/downstream.h"
 #include "gateway/exchange_client.h"
+#include "gateway/exchange_times.h"
 #include "gateway/http/head_writer.h"
 #include "gateway/worker.h"
 
@@ -19,9 +20,10 @@ namespace tao::gateway {
 
 class HttpExchangeClient : public ExchangeClient {
  public:
-  // Everything outlives the client. `keep_open`: another request may follow.
+  // Everything outlives the client. `keep_open`: another request may follow. `times`: what the
+  // client is told of them (Server-Timing).
   HttpExchangeClient(Worker& worker, Downstream& downstream, std::string_view request_id,
-                     bool keep_open);
+                     bool keep_open, const ExchangeTimes& times);
 
   transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) override;
   transport::Task<absl::Status> BeginStream(const routing::Service& service) override;
@@ -47,6 +49,7 @@ class HttpExchangeClient : public ExchangeClient {
   Downstream& downstream_;
   const std::string_view request_id_;
   bool keep_open_;
+  const ExchangeTimes& times_;
   Framing framing_ = Framing::kClose;
   std::string head_;  // not written yet
 };

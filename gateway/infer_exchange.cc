@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "gateway/access_log.h"
 #include "gateway/exchange.h"
+#include "gateway/exchange_times.h"
 #include "gateway/infer_status.h"
 #include "gateway/transport/deadline_wheel.h"
 #include "gateway/worker.h"
@@ -60,8 +60,9 @@ Task<void> InferExchange::Run(std::shared_ptr<InferExchange> self) {
   request.forward.request_id = self->request_id_;
   request.body_length = self->call_.body.size();
 
-  AccessLog log(self->request_id_, "Infer", request.forward.path);
-  Exchange exchange(worker, *self, std::move(request));
+  const std::string_view path = request.forward.path;
+  ExchangeTimes times;
+  Exchange exchange(worker, *self, std::move(request), times);
   self->exchange_ = &exchange;
   transport::Deadline deadline(worker.wheel(), [&exchange] {
     exchange.Cancel(absl::DeadlineExceededError(
@@ -70,7 +71,7 @@ Task<void> InferExchange::Run(std::shared_ptr<InferExchange> self) {
   deadline.Arm(self->deadline_);
   absl::Status status = co_await exchange.Run();
   self->exchange_ = nullptr;
-  log.Write(exchange, status);
+  worker.Report({self->request_id_, "Infer", path}, exchange, times, status);
   if (status.ok() && self->error_status_ != 0) {
     status = StatusOfAnswer(self->error_status_, self->error_text_, *exchange.service());
   }

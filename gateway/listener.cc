@@ -23,12 +23,12 @@ namespace {
 
 using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
-absl::StatusOr<AddressList> FindAddress(const std::string& listen) {
-  const auto malformed = [&listen] {
+absl::StatusOr<AddressList> FindAddress(const std::string& listen, const ListeningFor& purpose) {
+  const auto malformed = [&] {
     return absl::InvalidArgumentError(
-        absl::StrFormat("gateway address %s: expected HOST:PORT, for instance 127.0.0.1:8000 or "
+        absl::StrFormat("%s address %s: expected HOST:PORT, for instance 127.0.0.1:8000 or "
                         "[::1]:8000",
-                        base::Quoted(listen)));
+                        purpose.who, base::Quoted(listen)));
   };
   const size_t colon = listen.rfind(':');
   if (colon == std::string::npos || colon == 0) return malformed();
@@ -48,15 +48,15 @@ absl::StatusOr<AddressList> FindAddress(const std::string& listen) {
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("gateway address %s: %s", base::Quoted(listen), gai_strerror(error)));
+    return absl::InvalidArgumentError(absl::StrFormat("%s address %s: %s", purpose.who,
+                                                      base::Quoted(listen), gai_strerror(error)));
   }
   return AddressList(found, &::freeaddrinfo);
 }
 
 // Binds and listens. `shared`: other sockets of ours have the same address.
 absl::StatusOr<int> Bind(const sockaddr* address, socklen_t size, const std::string& listen,
-                         bool shared) {
+                         bool shared, const ListeningFor& purpose) {
   const int fd = ::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const int on = 1;
   if (fd >= 0 && ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
@@ -66,20 +66,20 @@ absl::StatusOr<int> Bind(const sockaddr* address, socklen_t size, const std::str
   }
   const int error = errno;
   if (fd >= 0) ::close(fd);
-  std::string advice = "choose another address with --gateway-listen";
+  std::string advice = "choose another address with ";
   if (error == EADDRINUSE) {
     advice =
         "another program listens there (`ss -ltnp` shows which); stop it, or choose another "
-        "address with --gateway-listen";
+        "address with ";
   } else if (error == EACCES) {
-    advice = "ports below 1024 need root; choose a higher one with --gateway-listen";
+    advice = "ports below 1024 need root; choose a higher one with ";
   } else if (error == EADDRNOTAVAIL) {
     advice =
-        "no interface of this host has that address (`ip addr` lists them); choose another "
-        "with --gateway-listen";
+        "no interface of this host has that address (`ip addr` lists them); choose another with ";
   }
-  return absl::FailedPreconditionError(absl::StrFormat("gateway: cannot listen on %s: %s: %s",
-                                                       listen, std::strerror(error), advice));
+  return absl::FailedPreconditionError(absl::StrFormat("%s: cannot listen on %s: %s: %s%s",
+                                                       purpose.who, listen, std::strerror(error),
+                                                       advice, purpose.flag));
 }
 
 uint16_t PortOf(const sockaddr_storage& address) {
@@ -101,8 +101,9 @@ net::ip::address AddressOf(const sockaddr_storage& address) {
 
 }  // namespace
 
-absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count) {
-  ASSIGN_OR_RETURN(const AddressList found, FindAddress(listen));
+absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count,
+                                                      const ListeningFor& purpose) {
+  ASSIGN_OR_RETURN(const AddressList found, FindAddress(listen, purpose));
   sockaddr_storage address = {};
   std::memcpy(&address, found->ai_addr, found->ai_addrlen);
   const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
@@ -110,12 +111,12 @@ absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen,
   if (PortOf(address) != 0) {
     // A second daemon of the same user could share the port with us, and get half of the requests.
     // Without SO_REUSEPORT the bind fails if anyone listens there.
-    ASSIGN_OR_RETURN(const int probe, Bind(generic, found->ai_addrlen, listen, false));
+    ASSIGN_OR_RETURN(const int probe, Bind(generic, found->ai_addrlen, listen, false, purpose));
     ::close(probe);
   }
   ListeningSockets sockets;
   for (size_t i = 0; i < count; ++i) {
-    const absl::StatusOr<int> fd = Bind(generic, found->ai_addrlen, listen, true);
+    const absl::StatusOr<int> fd = Bind(generic, found->ai_addrlen, listen, true, purpose);
     if (!fd.ok()) {
       for (const int open : sockets.fds) ::close(open);
       return fd.status();

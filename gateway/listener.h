@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gateway/transport/asio.h"
@@ -23,9 +24,16 @@ struct ListeningSockets {
   uint16_t port = 0;
 };
 
+// For error messages: who listens, and which flag says where.
+struct ListeningFor {
+  std::string_view who = "gateway";
+  std::string_view flag = "--gateway-listen";
+};
+
 // Opens `count` listening sockets for one address, HOST:PORT. Blocks while HOST is looked up.
 // InvalidArgument: no such address; FailedPrecondition: it cannot be bound, and what to do.
-absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count);
+absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen, size_t count,
+                                                      const ListeningFor& purpose = {});
 
 // Worker thread only.
 class Listener {

@@ -27,17 +27,24 @@ LocalReply ErrorReply(const absl::Status& error) {
   return reply;
 }
 
+LocalReply ReadinessReply(bool draining, bool has_table) {
+  if (draining) return {.status = 503, .body = R"({"status":"draining"})"};
+  if (!has_table) return {.status = 503, .body = R"({"status":"starting"})"};
+  return {.body = R"({"status":"ready"})"};
+}
+
 std::string Render(const LocalReply& reply, const ReplyContext& context) {
   std::string out;
   http::HeadWriter head(out);
   head.StatusLine(reply.status);
   head.Field(FieldId::kDate, context.date);
-  if (!reply.body.empty()) head.Field(FieldId::kContentType, "application/json");
+  if (!reply.body.empty()) head.Field(FieldId::kContentType, reply.content_type);
   if (!context.request_id.empty()) head.Field(FieldId::kXRequestId, context.request_id);
   if (!context.job_id.empty()) {
     head.Field(FieldId::kXTaoJobId, context.job_id);
     head.Field(FieldId::kXTaoNetworkArch, context.network_arch);
   }
+  if (!context.server_timing.empty()) head.Field("Server-Timing", context.server_timing);
   if (!reply.allow.empty()) head.Field(FieldId::kAllow, reply.allow);
   if (reply.token.has_value()) {
     const base::ErrorRule& rule = base::RuleOf(*reply.token);

@@ -15,7 +15,8 @@ namespace tao::gateway {
 
 struct LocalReply {
   int status = 200;
-  std::string body;        // JSON; empty for none
+  std::string body;  // empty for none
+  std::string_view content_type = "application/json";
   std::string_view allow;  // for 204 and 405
   // Of an error.
   std::optional<base::ErrorToken> token;
@@ -26,14 +27,18 @@ struct LocalReply {
 // The OpenAI-shaped answer for `error`, with the advice of server/base/errors.h.
 LocalReply ErrorReply(const absl::Status& error);
 
+// What /readyz says.
+LocalReply ReadinessReply(bool draining, bool has_table);
+
 // What goes into the head of every answer, ours or relayed.
 struct ReplyContext {
   std::string_view date;
   std::string_view request_id;
   std::string_view job_id;  // empty: no service was chosen
   std::string_view network_arch;
-  bool is_head = false;  // the request was a HEAD: no body
-  bool close = false;    // the connection ends with this answer
+  std::string_view server_timing;  // empty: none
+  bool is_head = false;            // the request was a HEAD: no body
+  bool close = false;              // the connection ends with this answer
 };
 
 // The whole answer, as it is sent.

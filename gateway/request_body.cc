@@ -18,8 +18,8 @@ absl::Status TooLarge(uint64_t max_bytes) {
 }  // namespace
 
 RequestBody::RequestBody(ExchangeClient& client, RequestRouting& routing, uint64_t max_bytes,
-                         std::optional<uint64_t> length)
-    : client_(client), routing_(routing), max_bytes_(max_bytes), length_(length) {}
+                         std::optional<uint64_t> length, ExchangeTimes& times)
+    : client_(client), routing_(routing), max_bytes_(max_bytes), length_(length), times_(times) {}
 
 absl::Status RequestBody::CheckLength() const {
   return length_.value_or(0) > max_bytes_ ? TooLarge(max_bytes_) : absl::OkStatus();
@@ -28,6 +28,7 @@ absl::Status RequestBody::CheckLength() const {
 transport::Task<absl::Status> RequestBody::Next(transport::BodyPiece* piece) {
   absl::Status status = co_await client_.ReadBody(piece);
   if (!status.ok()) co_return status;
+  if (piece->last) times_.sendable = ExchangeTimes::Now();
   bytes_ += piece->data.size();
   if (bytes_ > max_bytes_) co_return TooLarge(max_bytes_);
   status = routing_.Feed(piece->data);

@@ -8,15 +8,16 @@
 #include <optional>
 
 #include "gateway/exchange_client.h"
+#include "gateway/exchange_times.h"
 #include "gateway/request_routing.h"
 
 namespace tao::gateway {
 
 class RequestBody {
  public:
-  // `length`: the Content-Length, if there is one.
+  // `length`: the Content-Length, if there is one. `times` learns when the last byte was read.
   RequestBody(ExchangeClient& client, RequestRouting& routing, uint64_t max_bytes,
-              std::optional<uint64_t> length);
+              std::optional<uint64_t> length, ExchangeTimes& times);
 
   // body_too_large before anything is read, when the length says so.
   absl::Status CheckLength() const;
@@ -34,6 +35,7 @@ class RequestBody {
   RequestRouting& routing_;
   const uint64_t max_bytes_;
   const std::optional<uint64_t> length_;
+  ExchangeTimes& times_;
   uint64_t bytes_ = 0;
   bool done_ = false;
 };

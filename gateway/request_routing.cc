@@ -27,6 +27,23 @@ bool MayBeMended(const absl::Status& error, const routing::RouteTable& table,
   });
 }
 
+// The part of the request that a head's term stood in. Sources are static texts.
+std::string_view PartOf(const SelectorTerm& term) {
+  if (term.source.starts_with("header")) return "header";
+  if (term.source.starts_with("query")) return "query";
+  if (term.source.starts_with("selector.")) return "api";
+  return term.source;
+}
+
+// Of terms that all hold for the service: a job_id, which names it alone, else the first.
+std::string_view Deciding(const routing::Selector& selector) {
+  if (selector.empty()) return "none";
+  const auto job_id = std::find_if(
+      selector.terms.begin(), selector.terms.end(),
+      [](const SelectorTerm& term) { return term.kind == SelectorTerm::Kind::kJobId; });
+  return PartOf(job_id != selector.terms.end() ? *job_id : selector.terms.front());
+}
+
 }  // namespace
 
 RequestRouting::RequestRouting(const routing::RouteTable& table, routing::Selector selector)
@@ -37,6 +54,7 @@ absl::Status RequestRouting::OnHead() {
   const absl::StatusOr<const routing::Service*> found = routing::Resolve(*table_, selector_);
   if (found.ok()) {
     service_ = *found;
+    chosen_by_ = Deciding(selector_);
     return absl::OkStatus();
   }
   return MayBeMended(found.status(), *table_, selector_) ? absl::OkStatus() : found.status();
@@ -69,6 +87,7 @@ absl::Status RequestRouting::ResolveAgain() {
             service_->job_id, base::Quoted(*keys_.model()), (*found)->job_id),
         {.param = "model"});
   }
+  if (*found != service_) chosen_by_ = model_known_ ? "model" : "none";
   service_ = *found;
   return absl::OkStatus();
 }

@@ -34,6 +34,10 @@ class RequestRouting {
   // The service that the request is for, as far as it is known; null while the body must tell.
   const routing::Service* service() const { return service_; }
 
+  // What chose it: "path", "header", "query", "api" or "model"; "none" when it was the only one.
+  // Empty while it is not known.
+  std::string_view chosen_by() const { return chosen_by_; }
+
   // From now on the service does not change: bytes were sent to it. A `model` that comes later and
   // means another one is a conflict.
   void Commit() { committed_ = true; }
@@ -55,6 +59,7 @@ class RequestRouting {
   chat::RoutingKeys keys_;
   chat::BodyScanner scanner_;
   const routing::Service* service_ = nullptr;
+  std::string_view chosen_by_;
   bool model_known_ = false;
   bool committed_ = false;
 };

@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "gateway/access_log.h"
 #include "gateway/exchange.h"
+#include "gateway/exchange_times.h"
 #include "gateway/http_error.h"
 #include "gateway/http_exchange_client.h"
 #include "gateway/models.h"
@@ -52,6 +52,7 @@ Task<void> Session::Run(std::unique_ptr<Session> session) {
       // Out of step: whatever follows on the connection is no request (RFC 9112 section 2.2).
       self.keep_open_ = false;
       self.request_id_ = self.worker_.NewRequestId();
+      self.request_.endpoint = Endpoint::kNone;
       LocalReply reply = ErrorReply(arrived);
       co_await self.Send(std::move(reply));
     }
@@ -138,9 +139,9 @@ Task<void> Session::ServeChat() {
   exchange_request.wishes = ReadWishes(head.fields);
   exchange_request.may_translate = true;
 
-  AccessLog log(request_id_, "POST", head.path);
-  HttpExchangeClient client(worker_, downstream_, request_id_, keep_open_);
-  Exchange exchange(worker_, client, std::move(exchange_request));
+  ExchangeTimes times;
+  HttpExchangeClient client(worker_, downstream_, request_id_, keep_open_, times);
+  Exchange exchange(worker_, client, std::move(exchange_request), times);
   exchange_ = &exchange;
   absl::Status status = ClientLeft();
   if (!hung_up_) status = co_await exchange.Run();
@@ -152,9 +153,16 @@ Task<void> Session::ServeChat() {
     // What was begun to be read is not waited for: the answer goes out at once.
     keep_open_ = downstream_.in_step() && (downstream_.body_done() || exchange.body_bytes() == 0);
     LocalReply reply = ErrorReply(status);
-    co_await Send(std::move(reply), exchange.service());
+    ReplyContext about;
+    const ServerTiming timing(times);
+    if (const routing::Service* const service = exchange.service(); service != nullptr) {
+      about.job_id = service->job_id;
+      about.network_arch = service->network_arch;
+      about.server_timing = timing.text();
+    }
+    co_await Send(std::move(reply), about);
   }
-  log.Write(exchange, status);
+  worker_.Report({request_id_, "POST", head.path}, exchange, times, status);
 }
 
 LocalReply Session::Answer() const {
@@ -184,9 +192,7 @@ LocalReply Session::AnswerGet() const {
     case Endpoint::kLivez:
       return {.body = R"({"status":"ok"})"};
     case Endpoint::kReadyz:
-      if (worker_.draining()) return {.status = 503, .body = R"({"status":"draining"})"};
-      if (!worker_.has_table()) return {.status = 503, .body = R"({"status":"starting"})"};
-      return {.body = R"({"status":"ready"})"};
+      return ReadinessReply(worker_.draining(), worker_.has_table());
     case Endpoint::kModel: {
       std::string id;
       if (!http::PercentDecode(request_.model_id, &id)) {
@@ -203,8 +209,15 @@ LocalReply Session::AnswerGet() const {
   return {.body = *std::move(body)};
 }
 
+// Answers what is no exchange.
+Task<void> Session::Send(LocalReply reply) {
+  worker_.metrics().CountOther(request_.endpoint, reply.status, reply.token);
+  const ReplyContext about;
+  co_await Send(std::move(reply), about);
+}
+
 // Answers, once the request's body is out of the way.
-Task<void> Session::Send(LocalReply reply, const routing::Service* service) {
+Task<void> Session::Send(LocalReply reply, const ReplyContext& about) {
   if (keep_open_) {
     const absl::Status skipped = co_await downstream_.SkipBody();
     if (!skipped.ok()) reply = ErrorReply(skipped);
@@ -213,13 +226,9 @@ Task<void> Session::Send(LocalReply reply, const routing::Service* service) {
   }
   if (lost_) co_return;
   if (!downstream_.body_done() || !worker_.accepting()) keep_open_ = false;
-  ReplyContext context;
+  ReplyContext context = about;
   context.date = worker_.Date();
   context.request_id = request_id_;
-  if (service != nullptr) {
-    context.job_id = service->job_id;
-    context.network_arch = service->network_arch;
-  }
   context.is_head = downstream_.head().method == Method::kHead;
   context.close = !keep_open_;
   const std::string text = Render(reply, context);

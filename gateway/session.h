@@ -53,7 +53,8 @@ class Session {
   transport::Task<void> ServeChat();
   LocalReply Answer() const;
   LocalReply AnswerGet() const;
-  transport::Task<void> Send(LocalReply reply, const routing::Service* service = nullptr);
+  transport::Task<void> Send(LocalReply reply);
+  transport::Task<void> Send(LocalReply reply, const ReplyContext& about);
   void OnHangup();
 
   Worker& worker_;

@@ -37,7 +37,8 @@ std::shared_ptr<const RoutingSnapshot> NoTable() {
 
 Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spool::Spool& spool,
                int listen_fd, std::unique_ptr<upstream::TlsClient> tls,
-               upstream::NameResolver& names, routing::FailureListener* failures)
+               upstream::NameResolver& names, routing::FailureListener* failures,
+               AccessLogFile* access_log)
     : index_(index),
       config_(config),
       load_(load),
@@ -52,6 +53,7 @@ Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spo
       upstream_parts_{io_, wheel_, config.upstream, names_, *tls_},
       pool_(wheel_, config.upstream),
       routing_(NoTable()),
+      access_log_(access_log, wheel_),
       request_id_salt_(RandomSalt()),
       listener_(io_, wheel_, listen_fd,
                 [this](transport::TcpSocket socket, const net::ip::address& client) {
@@ -75,6 +77,7 @@ void Worker::Adopt(std::shared_ptr<const RoutingSnapshot> snapshot) {
   pool_.Retain(*routing_->table);
   names_.Retain(*routing_->table);
   tls_->Retain(*routing_->table);
+  metrics_.Retain(*routing_->table);
   adopted_.store(routing_->generation, std::memory_order_release);
   for (transport::Signal* const signal : table_watches_) signal->Set();
 }
@@ -100,7 +103,30 @@ void Worker::Abort() {
   for (Session* const session : sessions) session->Abort();
 }
 
+WorkerMetrics Worker::CollectMetrics() const {
+  WorkerMetrics now = metrics_;
+  now.connections = sessions_.size();
+  now.upstream_idle = pool_.idle();
+  for (const Exchange* const exchange : exchanges_) {
+    const ExchangeStage stage = exchange->stage();
+    ++now.exchanges[static_cast<size_t>(stage)];
+    // By then it has a service.
+    if (stage < ExchangeStage::kConnect) continue;
+    const std::string& job_id = exchange->service()->job_id;
+    if (routing_->table->Find(job_id) != nullptr) ++now.services[job_id].in_flight;
+  }
+  return now;
+}
+
+void Worker::Report(const AccessLogRequest& request, const Exchange& exchange,
+                    const ExchangeTimes& times, const absl::Status& status) {
+  const ExchangeEnd end = EndOf(exchange, status, times);
+  metrics_.Count(end, times, *routing_->table);
+  WriteAccessLog(access_log_, request, exchange, times, end, status);
+}
+
 void Worker::Finish() {
+  access_log_.Flush();
   pool_.Clear();
   hangups_.Close();
   keeps_running_.reset();
@@ -151,6 +177,7 @@ void Worker::ReportFailure(std::string_view job_id) {
 }
 
 void Worker::Serve(transport::TcpSocket socket, const net::ip::address& client) {
+  ++metrics_.connections_accepted;
   using Refusal = ConnectionLimit::Refusal;
   Refusal refusal = Refusal::kNone;
   auto ticket = load_.connections.Take(ConnectionLimit::ClientOf(client), &refusal);
@@ -162,8 +189,7 @@ void Worker::Serve(transport::TcpSocket socket, const net::ip::address& client) 
                 refusal == Refusal::kTooMany ? "too many connections; new ones are refused"
                                              : "too many connections of one client; new ones of "
                                                "it are refused",
-                {{"client", client.to_string()},
-                 {"connections", std::to_string(load_.connections.open())}});
+                {{"client", client.to_string()}, {"connections", load_.connections.open()}});
     }
   }
   Session::Begin(*this, std::move(socket), std::move(ticket), refusal);

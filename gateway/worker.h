@@ -17,11 +17,14 @@
 #include <string_view>
 #include <thread>
 
+#include "gateway/access_log.h"
+#include "gateway/access_log_file.h"
 #include "gateway/exchange_counts.h"
 #include "gateway/gateway_config.h"
 #include "gateway/gateway_load.h"
 #include "gateway/http/http_date.h"
 #include "gateway/listener.h"
+#include "gateway/metrics.h"
 #include "gateway/transport/asio.h"
 #include "gateway/transport/deadline_wheel.h"
 #include "gateway/transport/hangup_watch.h"
@@ -37,10 +40,11 @@ class Session;
 class Worker {
  public:
   // Takes over the listening socket `listen_fd`. `config`, `load` and `failures` outlive the
-  // worker; `failures` may be null. `spool` and `names` outlive the thread.
+  // worker; `failures` and `access_log` may be null. `spool`, `names` and `access_log` outlive the
+  // thread.
   Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spool::Spool& spool,
          int listen_fd, std::unique_ptr<upstream::TlsClient> tls, upstream::NameResolver& names,
-         routing::FailureListener* failures);
+         routing::FailureListener* failures, AccessLogFile* access_log);
   // The thread must have ended: Finish and Join come first.
   ~Worker();
   Worker(const Worker&) = delete;
@@ -65,6 +69,8 @@ class Worker {
   void StopAccepting();
   // Ends the exchanges with `why`: those of one service, or all when `job_id` is empty.
   void Cut(std::string_view job_id, const absl::Status& why);
+  // What was counted, and how things stand.
+  WorkerMetrics CollectMetrics() const;
   // Closes whatever is still open.
   void Abort();
   // Lets the thread end once nothing is left to do.
@@ -82,6 +88,10 @@ class Worker {
   transport::HangupWatch& hangups() { return hangups_; }
   const upstream::UpstreamParts& upstream_parts() const { return upstream_parts_; }
   upstream::Pool& pool() { return pool_; }
+  WorkerMetrics& metrics() { return metrics_; }
+  // The exchange is over: counts it, and writes its line.
+  void Report(const AccessLogRequest& request, const Exchange& exchange, const ExchangeTimes& times,
+              const absl::Status& status);
   const std::shared_ptr<const RoutingSnapshot>& routing() const { return routing_; }
   bool draining() const { return draining_; }
   bool accepting() const { return accepting_; }
@@ -141,6 +151,8 @@ class Worker {
   std::shared_ptr<const RoutingSnapshot> routing_;
   std::atomic<uint64_t> adopted_ = 0;
   http::HttpDate date_;
+  WorkerMetrics metrics_;
+  AccessLogBuffer access_log_;
   const uint64_t request_id_salt_;
   uint64_t requests_ = 0;
 

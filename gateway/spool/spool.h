@@ -48,6 +48,7 @@ class Spool {
   // Bytes of memory.
   [[nodiscard]] bool TakeMemory(size_t bytes);
   void ReturnMemory(size_t bytes) { memory_bytes_ -= bytes; }
+  size_t memory_bytes() const { return memory_bytes_; }
 
   // Blocks: on a thread of the spool only. A new, empty file without a name; the caller closes it.
   absl::StatusOr<int> NewFile() const;

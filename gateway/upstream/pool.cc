@@ -40,6 +40,12 @@ void Pool::Retain(const routing::RouteTable& table) {
   absl::erase_if(idle_, [&table](const auto& entry) { return table.Find(entry.first) == nullptr; });
 }
 
+size_t Pool::idle() const {
+  size_t sum = 0;
+  for (const auto& [job_id, idle] : idle_) sum += idle.size();
+  return sum;
+}
+
 void Pool::Sweep() {
   const absl::Duration now = DeadlineWheel::Now();
   absl::Duration next = absl::InfiniteDuration();

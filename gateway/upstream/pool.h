@@ -31,6 +31,8 @@ class Pool {
   void Retain(const routing::RouteTable& table);
   void Clear() { idle_.clear(); }
 
+  size_t idle() const;  // connections
+
  private:
   struct Idle {
     std::unique_ptr<UpstreamConnection> connection;
