@@ -251,7 +251,7 @@ daemon_ready() { ended daemon || grep ' server: ready ' "$folder/daemon.log"; }
 start_daemon() {
   heading "The daemon"
   local flags=(--grpc-listen=127.0.0.1:0 --gateway-listen=127.0.0.1:0 --gpu-mode=none
-    --state-dir="$folder/state" --registry="$folder/registry.json" --stop-services-on-exit)
+    --admin-listen=127.0.0.1:0 --state-dir="$folder/state" --registry="$folder/registry.json" --stop-services-on-exit)
   if [ "$platform" = local-process ]; then
     make_programs
     flags+=(--local-process-path="$folder/programs")

@@ -223,6 +223,8 @@ absl::Status Server::CheckDefaultPlatform() const {
 absl::Status Server::StartFaces() {
   gateway::GatewayConfig config;
   config.listen = config_.gateway_listen;
+  config.admin_listen = config_.admin_listen;
+  config.access_log = config_.access_log;
   config.workers = config_.gateway_workers;
   config.max_body_bytes = config_.max_body_bytes;
   config.spool.folder = config_.spool_dir;
@@ -300,12 +302,14 @@ absl::Status Server::Start() {
       },
       *lifecycle_);
   RETURN_IF_ERROR(StartFaces());
-  base::Log(base::LogLevel::kInfo, "server", "ready",
-            {{"grpc", config_.grpc_listen.substr(0, config_.grpc_listen.rfind(':')) + ":" +
-                          std::to_string(api_->port())},
-             {"gateway", "http://" + gateway_->address()},
-             {"state_dir", state_->path()},
-             {"registry", config_.registry}});
+  base::Log(
+      base::LogLevel::kInfo, "server", "ready",
+      {{"grpc", config_.grpc_listen.substr(0, config_.grpc_listen.rfind(':')) + ":" +
+                    std::to_string(api_->port())},
+       {"gateway", "http://" + gateway_->address()},
+       {"admin", config_.admin_listen.empty() ? "off" : "http://" + gateway_->admin_address()},
+       {"state_dir", state_->path()},
+       {"registry", config_.registry}});
   return absl::OkStatus();
 }
 

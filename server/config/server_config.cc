@@ -71,6 +71,9 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--gateway-listen", config.gateway_listen,
                  "Where the OpenAI-compatible gateway listens")
       ->capture_default_str();
+  app.add_option("--admin-listen", config.admin_listen,
+                 "Where /metrics, /livez and /readyz are served for the operator; off: nowhere")
+      ->capture_default_str();
   app.add_flag("--insecure", config.insecure,
                "Allow listening wider than loopback, unauthenticated");
   app.add_option("--gateway-workers", config.gateway_workers, "Gateway threads; 0: one a core")
@@ -172,6 +175,8 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
   app.add_option("--log-format", config.log_format, "Log lines as text or JSON")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  app.add_option("--access-log", config.access_log,
+                 "File for one JSON line for each exchange, or - for stderr; default: the log");
   app.add_option("--fault-point", config.fault_point, "Tests: die with SIGKILL at this step");
   app.add_flag("--list-fault-points", config.list_fault_points,
                "Tests: print what --fault-point accepts, each with the one platform that reaches "
@@ -266,6 +271,7 @@ absl::Status FillDefaults(ServerConfig& config) {
     MakeAbsolute(*path);
   }
   if (!config.upstream_ca_file.empty()) MakeAbsolute(config.upstream_ca_file);
+  if (!config.access_log.empty() && config.access_log != "-") MakeAbsolute(config.access_log);
   return absl::OkStatus();
 }
 
@@ -289,6 +295,10 @@ absl::StatusOr<ParsedConfig> ParseServerConfig(int argc, const char* const* argv
   const ServerConfig& config = parsed.config;
   RETURN_IF_ERROR(CheckListen("--grpc-listen", config.grpc_listen, config.insecure));
   RETURN_IF_ERROR(CheckListen("--gateway-listen", config.gateway_listen, config.insecure));
+  if (config.admin_listen == "off") parsed.config.admin_listen.clear();
+  if (!config.admin_listen.empty()) {
+    RETURN_IF_ERROR(CheckListen("--admin-listen", config.admin_listen, config.insecure));
+  }
   RETURN_IF_ERROR(FillDefaults(parsed.config));
   return parsed;
 }

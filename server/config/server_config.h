@@ -12,10 +12,12 @@
 namespace tao::config {
 
 struct ServerConfig {
-  // Where the two faces listen, HOST:PORT; port 0 takes a free one. Wider than loopback is refused
+  // Where the faces listen, HOST:PORT; port 0 takes a free one. Wider than loopback is refused
   // without `insecure`: there is no authentication yet.
   std::string grpc_listen = "127.0.0.1:50051";
   std::string gateway_listen = "127.0.0.1:8000";
+  // /metrics, /livez and /readyz for the operator, likewise; empty ("off"): nowhere.
+  std::string admin_listen = "127.0.0.1:9464";
   bool insecure = false;
 
   std::string
@@ -65,6 +67,7 @@ struct ServerConfig {
 
   std::string log_level = "info";   // debug, info, warning or error
   std::string log_format = "text";  // text or json
+  std::string access_log;  // a file, or - for stderr; empty: exchanges are lines of the log
   std::string fault_point;          // tests: die with SIGKILL there
   bool list_fault_points = false;   // tests: print what fault_point accepts, and exit
 };

@@ -136,7 +136,8 @@ class Gateway(Program):
         self.write_registry(range(services))
         super().__init__(
             cores.on(cores.proxy, BIN / "tao-inference-server", "--gateway-workers=1", "--gateway-listen=127.0.0.1:0",
-                     "--grpc-listen=127.0.0.1:0", f"--registry={self.registry}", f"--state-dir={home / 'state'}",
+                     "--grpc-listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", f"--registry={self.registry}",
+                     f"--state-dir={home / 'state'}",
                      "--gpu-mode=none", f"--local-process-path={home}"),
             folder, name)
         wait_for(f"{name}'s ready line (see {self.log.name})", self._find_addresses)

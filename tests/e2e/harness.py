@@ -110,10 +110,11 @@ class Daemon:
         self.log = self.folder / "daemon.log"
         self.output = open(self.log, "ab")
         self._begin = self.log.stat().st_size
+        admin = [] if any(str(flag).startswith("--admin-listen") for flag in flags) else ["--admin-listen=127.0.0.1:0"]
         self.process = subprocess.Popen(
             [*wrapper, BIN / "tao-inference-server", "--grpc-listen=127.0.0.1:0", "--gateway-listen=127.0.0.1:0",
              f"--registry={self.registry}", f"--state-dir={self.folder / 'state'}", "--gpu-mode=none",
-             f"--local-process-path={programs or BIN / 'reference-backend.d'}", *flags],
+             f"--local-process-path={programs or BIN / 'reference-backend.d'}", *admin, *flags],
             stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
             env={**os.environ, **(env or {})})
         if wait:  # else it may die before it is ready
@@ -123,6 +124,7 @@ class Daemon:
         ready = wait_for("the daemon's ready line", self._ready_line)
         self.grpc = re.search(r'grpc"?[=:]"?([^\s"]+)', ready).group(1)
         self.gateway = re.search(r'gateway"?[=:]"?([^\s"]+)', ready).group(1)
+        self.admin = re.search(r'admin"?[=:]"?([^\s"]+)', ready).group(1)
 
     def _ready_line(self):
         text = self.log.read_bytes()[self._begin:].decode(errors="replace")

@@ -76,6 +76,7 @@ TEST(ServerConfig, Defaults) {
   const ServerConfig& config = parsed->config;
   EXPECT_EQ(config.grpc_listen, "127.0.0.1:50051");
   EXPECT_EQ(config.gateway_listen, "127.0.0.1:8000");
+  EXPECT_EQ(config.admin_listen, "127.0.0.1:9464");
   EXPECT_FALSE(config.insecure);
   EXPECT_EQ(config.gateway_workers, 0);
   EXPECT_EQ(config.max_body_bytes, 2147483648U);
@@ -244,11 +245,20 @@ INSTANTIATE_TEST_SUITE_P(
          {"--grpc-listen=0.0.0.0:50051"},
          "without authentication; listen on 127.0.0.1"},
         {"ListenWideIpv6", {"--gateway-listen=[::]:8000"}, "say --insecure"},
+        {"ListenWideAdmin", {"--admin-listen=0.0.0.0:9464"}, "--admin-listen \"0.0.0.0:9464\""},
         {"ListenNameThatLooksLocal",
          {"--grpc-listen=127.0.0.1.example.org:50051"},
          "say --insecure"},
     }),
     [](const auto& test) { return test.param.name; });
+
+TEST(ServerConfig, NoAdminListenerWhereNoneIsWanted) {
+  EXPECT_EQ(Parse({"--admin-listen=off"})->config.admin_listen, "");
+  const ConfigFile file("admin_listen: off\naccess_log: '-'\n");
+  ASSERT_TRUE(Parse({file.flag()}).ok()) << Parse({file.flag()}).status();
+  EXPECT_EQ(Parse({file.flag()})->config.admin_listen, "");
+  EXPECT_EQ(Parse({file.flag()})->config.access_log, "-");
+}
 
 TEST(ServerConfig, InsecureListensWide) {
   EXPECT_EQ(Parse({"--insecure", "--grpc-listen=0.0.0.0:50051"})->config.grpc_listen,
