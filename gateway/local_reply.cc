@@ -3,6 +3,7 @@
 #include "gateway/chat/openai_error.h"
 #include "gateway/http/head_writer.h"
 #include "gateway/http_error.h"
+#include "gateway/upstream/proxy_status.h"
 #include "gateway/upstream/request_head.h"
 
 namespace tao::gateway {
@@ -24,6 +25,11 @@ LocalReply ErrorReply(const absl::Status& error) {
                             ? static_cast<int>(absl::ToInt64Seconds(retry_after))
                             : rule.retry_after_s;
   reply.should_retry = rule.should_retry;
+  // 501, 505, 508: OpenAI's clients send again what fails with a 5xx, and this would fail again.
+  if (*reply.token == base::ErrorToken::kBadRequest && reply.status >= 500) {
+    reply.should_retry = false;
+  }
+  reply.proxy_status = upstream::ProxyStatusOf(error);
   return reply;
 }
 
@@ -49,7 +55,8 @@ std::string Render(const LocalReply& reply, const ReplyContext& context) {
   if (reply.token.has_value()) {
     const base::ErrorRule& rule = base::RuleOf(*reply.token);
     head.Field(FieldId::kXTaoError, rule.name);
-    head.ProxyStatus(upstream::kPseudonym, rule.proxy_status);
+    head.ProxyStatus(upstream::kPseudonym,
+                     reply.proxy_status.empty() ? rule.proxy_status : reply.proxy_status);
   }
   if (reply.retry_after_s > 0) {
     head.Field(FieldId::kRetryAfter, static_cast<uint64_t>(reply.retry_after_s));

@@ -22,6 +22,7 @@ struct LocalReply {
   std::optional<base::ErrorToken> token;
   int retry_after_s = 0;
   std::optional<bool> should_retry;
+  std::string proxy_status;  // RFC 9209's word; empty: the token's
 };
 
 // The OpenAI-shaped answer for `error`, with the advice of server/base/errors.h.

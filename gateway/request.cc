@@ -7,6 +7,8 @@
 #include "gateway/http/authority.h"
 #include "gateway/http/grammar.h"
 #include "gateway/http_error.h"
+#include "gateway/upstream/proxy_status.h"
+#include "gateway/upstream/request_head.h"
 #include "server/base/errors.h"
 #include "server/base/strings.h"
 
@@ -112,6 +114,14 @@ absl::Status ReadRequest(const http::RequestHead& head, Request* request) {
   const bool scoped =
       request->target.path_job_id.has_value() || request->target.path_network_arch.has_value();
   request->endpoint = FindEndpoint(request->target, scoped);
+  // RFC 9110 section 7.6.3: nothing is sent to ourselves.
+  if (request->endpoint == Endpoint::kChat && http::ViaNames(head.fields, upstream::kPseudonym)) {
+    return upstream::WithProxyStatus(
+        HttpError(508,
+                  "the request has been through this gateway before (its Via says so): a service's "
+                  "host_url leads back here; see GET /v1/models and `tao-inference list`"),
+        "proxy_loop_detected");
+  }
   if (request->endpoint == Endpoint::kModel) {
     request->model_id = request->target.normal_path.substr(kModelsPrefix.size());
   }
@@ -138,12 +148,13 @@ absl::Status CheckMediaType(const http::FieldList& fields) {
         absl::StrFormat("Content-Type is %s; a chat completion is sent as application/json",
                         type.empty() ? "missing" : base::Quoted(type)));
   }
-  if (fields.Has(FieldId::kContentEncoding) &&
-      !http::EqualsIgnoreCase(fields.ValueOf(FieldId::kContentEncoding), "identity")) {
-    return base::TokenError(
-        base::ErrorToken::kUnsupportedMediaType,
-        absl::StrFormat("Content-Encoding is %s; send the body uncompressed",
-                        base::Quoted(fields.ValueOf(FieldId::kContentEncoding))));
+  for (const Field& field : fields) {  // any of them: backends may heed the last
+    if (field.id != FieldId::kContentEncoding || http::EqualsIgnoreCase(field.value, "identity")) {
+      continue;
+    }
+    return base::TokenError(base::ErrorToken::kUnsupportedMediaType,
+                            absl::StrFormat("Content-Encoding is %s; send the body uncompressed",
+                                            base::Quoted(field.value)));
   }
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "gateway/transport/signal.h"
+#include "gateway/upstream/proxy_status.h"
 #include "server/base/errors.h"
 #include "server/base/strings.h"
 
@@ -71,7 +72,11 @@ Task<absl::Status> UpstreamConnection::Connect() {
   if (endpoints.size() > 1) {
     failure.why += absl::StrFormat(" (the last of %d addresses)", endpoints.size());
   }
-  co_return ConnectError(failure.why);
+  absl::Status error = ConnectError(failure.why);
+  if (connect_timed_out_) co_return WithProxyStatus(std::move(error), "connection_timeout");
+  // Only a certificate is refused for good.
+  if (failure.final) co_return WithProxyStatus(std::move(error), "tls_certificate_error");
+  co_return error;
 }
 
 Task<absl::Status> UpstreamConnection::FindAddresses(std::vector<Tcp::endpoint>* endpoints) {
@@ -91,10 +96,15 @@ Task<absl::Status> UpstreamConnection::FindAddresses(std::vector<Tcp::endpoint>*
   }
   if (aborted_) co_return ConnectError("given up");
   if (found == nullptr) {
-    co_return ConnectError(absl::StrFormat("its name was not looked up within %s",
-                                           absl::FormatDuration(timeouts_.connect)));
+    co_return WithProxyStatus(
+        ConnectError(absl::StrFormat("its name was not looked up within %s",
+                                     absl::FormatDuration(timeouts_.connect))),
+        "dns_timeout");
   }
-  if (found->addresses.empty()) co_return ConnectError("its name has no address: " + found->error);
+  if (found->addresses.empty()) {
+    co_return WithProxyStatus(ConnectError("its name has no address: " + found->error),
+                              "dns_error");
+  }
   for (const net::ip::address& each : found->addresses) endpoints->emplace_back(each, port);
   co_return absl::OkStatus();
 }
@@ -298,19 +308,24 @@ absl::Status UpstreamConnection::ReadError(const IoResult& result, std::string_v
   }
   const std::string why =
       result.error == IoError::kEof ? "closed the connection" : result.code.message();
-  return base::TokenError(
+  absl::Status lost = base::TokenError(
       ErrorToken::kUpstreamReset,
       absl::StrFormat("service %s: the connection to its container at %s:%d was lost %s (%s); see "
                       "`tao-inference logs %s`",
                       job_id_, host_, port_, awaited, why, job_id_));
+  // RFC 9209 tells the loss of an answer that had begun from that of the whole one.
+  const bool has_begun = answered_ || !input_.unread().empty();
+  return has_begun ? WithProxyStatus(std::move(lost), "http_response_incomplete") : lost;
 }
 
 absl::Status UpstreamConnection::ProtocolError(std::string_view why) const {
-  return base::TokenError(
-      ErrorToken::kUpstreamReset,
-      absl::StrFormat("service %s: the answer of its container at %s:%d breaks HTTP/1.1: %s; see "
-                      "`tao-inference logs %s`",
-                      job_id_, host_, port_, why, job_id_));
+  return WithProxyStatus(
+      base::TokenError(
+          ErrorToken::kUpstreamReset,
+          absl::StrFormat("service %s: the answer of its container at %s:%d breaks HTTP/1.1: %s; "
+                          "see `tao-inference logs %s`",
+                          job_id_, host_, port_, why, job_id_)),
+      "http_protocol_error");
 }
 
 }  // namespace tao::upstream
