@@ -17,6 +17,10 @@ namespace {
 // A body that nobody wants is read up to this size, so that the connection can be kept.
 constexpr uint64_t kMaxSkippedBytes = 64 * 1024;
 
+// Bytes of a body for each second that its client was waited for beyond body_timeout: who sends a
+// byte now and then would keep its place for ever. The least that any link has.
+constexpr uint64_t kMinBodyRate = 240;
+
 constexpr absl::Duration kLingerTotal = absl::Seconds(10);
 constexpr absl::Duration kLingerSilence = absl::Seconds(2);
 
@@ -61,6 +65,7 @@ absl::Status Downstream::BeginBody() {
   input_.PinHead(parser_.head_bytes());
   body_ = http::BodyReader(framing);
   owes_continue_ = false;
+  body_waited_ = absl::ZeroDuration();
   return absl::OkStatus();
 }
 
@@ -80,8 +85,9 @@ Task<absl::Status> Downstream::ReadBody(transport::BodyPiece* piece) {
       const bool written = co_await Write(interim);
       if (!written) co_return ClientLeft();
     }
-    const IoResult result =
-        co_await connection_.Read(input_.Room(), DeadlineWheel::After(config_.body_timeout));
+    const absl::Duration begun = DeadlineWheel::Now();
+    const IoResult result = co_await connection_.Read(input_.Room(), begun + BodyPatience());
+    body_waited_ += DeadlineWheel::Now() - begun;
     in_step_ = in_step_ && result.ok();
     if (result.error == IoError::kTimeout) {
       co_return HttpError(408, "the request body did not arrive in time");
@@ -89,6 +95,13 @@ Task<absl::Status> Downstream::ReadBody(transport::BodyPiece* piece) {
     if (!result.ok()) co_return ClientLeft();
     input_.Commit(result.bytes);
   }
+}
+
+// How long the next bytes of the body may take. The time in which nothing is read, because the
+// backend is slow, is not the client's.
+absl::Duration Downstream::BodyPatience() const {
+  const absl::Duration earned = absl::Seconds(1) * (body_.body_bytes() / kMinBodyRate);
+  return std::min(config_.body_timeout, config_.body_timeout + earned - body_waited_);
 }
 
 Task<absl::Status> Downstream::SkipBody() {

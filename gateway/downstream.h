@@ -74,6 +74,7 @@ class Downstream {
 
  private:
   absl::Status BeginBody();
+  absl::Duration BodyPatience() const;
 
   const GatewayConfig& config_;
   transport::Connection connection_;
@@ -82,6 +83,7 @@ class Downstream {
   http::BodyReader body_;
   bool idle_ = true;
   bool owes_continue_ = false;
+  absl::Duration body_waited_;  // for the client, in all reads of this body
   bool in_step_ = true;
   bool closes_hard_ = false;  // no lingering
 };
