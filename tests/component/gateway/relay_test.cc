@@ -69,44 +69,6 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& row) { return row.param.name; });
 
-struct BrokenCase {
-  std::string name;
-  std::string answer;
-};
-
-class BrokenAnswerTest : public testing::TestWithParam<BrokenCase> {};
-
-// U01, U06: what is no valid answer is a 502, and the connection to the backend is not used again.
-TEST_P(BrokenAnswerTest, Is502) {
-  FakeUpstream upstream(Answers(GetParam().answer));
-  GatewayHarness harness({ServiceAt(upstream.port())});
-  for (int i = 0; i < 2; ++i) {
-    const RawMessage answer = harness.Ask(Post(Body(kArch)));
-    EXPECT_EQ(answer.status(), 502) << answer.head;
-    EXPECT_EQ(answer.Field("X-TAO-Error"), "upstream_reset");
-    EXPECT_EQ(answer.Field("Proxy-Status"), "tao-inference; error=connection_terminated");
-  }
-  EXPECT_EQ(upstream.connections(), 2);
-  EXPECT_EQ(harness.failures.job_ids().size(), 2U);
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    Answers, BrokenAnswerTest,
-    testing::ValuesIn<BrokenCase>({
-        {"Nothing", ""},
-        {"HalfAHead", "HTTP/1.1 200 OK\r\nContent-"},
-        {"LengthAndChunked",
-         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
-        {"TwoLengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"},
-        {"Fold", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n"},
-        {"Garbage", "!!!!\r\n\r\n"},
-        {"OtherVersion", "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"},
-        {"SwitchingProtocols", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"},
-        {"BadFirstChunk",
-         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"},
-    }),
-    [](const auto& row) { return row.param.name; });
-
 // P1 to P7: our version and Via, the backend's Host, nothing of the hop, everything else untouched.
 TEST(RelayedRequest, IsRewrittenForTheBackend) {
   FakeUpstream upstream(Answers(FlaskAnswer("{}")));

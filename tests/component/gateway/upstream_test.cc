@@ -22,17 +22,17 @@ uint16_t FreePort() {
   return upstream.port();
 }
 
-void ExpectConnectError(const RawMessage& answer) {
+void ExpectConnectError(const RawMessage& answer, const std::string& word) {
   EXPECT_EQ(answer.status(), 502) << answer.head;
   EXPECT_EQ(answer.Field("X-TAO-Error"), "upstream_connect");
-  EXPECT_EQ(answer.Field("Proxy-Status"), "tao-inference; error=connection_refused");
+  EXPECT_EQ(answer.Field("Proxy-Status"), "tao-inference; error=" + word);
   EXPECT_EQ(answer.Field("X-TAO-Job-ID"), kJob);
 }
 
 TEST(Connect, RefusedIs502AndReported) {
   GatewayHarness harness({ServiceAt(FreePort())});
   const RawMessage answer = harness.Ask(Post(Body(kArch)));
-  ExpectConnectError(answer);
+  ExpectConnectError(answer, "connection_refused");
   EXPECT_NE(answer.body.find("Connection refused"), std::string::npos) << answer.body;
   EXPECT_EQ(harness.failures.job_ids().size(), 1U);
 }
@@ -53,7 +53,7 @@ TEST(Connect, TimeOutIs502) {
   config.upstream.timeouts.connect = absl::Milliseconds(100);
   GatewayHarness harness({ServiceAt(ntohs(address.sin_port))}, config);
   const RawMessage answer = harness.Ask(Post(Body(kArch)));
-  ExpectConnectError(answer);
+  ExpectConnectError(answer, "connection_timeout");
   EXPECT_NE(answer.body.find("no answer within 100ms"), std::string::npos) << answer.body;
   ::close(listener);
 }
@@ -68,7 +68,7 @@ TEST(Connect, NameIsLookedUp) {
   service.backend.host = "no-such-host.invalid";
   harness.Publish({service});
   const RawMessage answer = harness.Ask(Post(Body(kArch)));
-  ExpectConnectError(answer);
+  ExpectConnectError(answer, "dns_error");
 }
 
 TEST(Timeouts, FirstByteIs504AndClosesTheUpstream) {
