@@ -104,7 +104,7 @@ def start(folder, backend, job_id, *flags, wrapper=()):
 
 def ready_count(daemon):
     models = harness.Http("GET", daemon.gateway + "/v1/models").json()["data"]
-    return len({model["job_id"] for model in models if model.get("job_id")})
+    return len({model["job_id"] for model in models if model.get("phase") == "READY"})
 
 
 def dial(daemon):
