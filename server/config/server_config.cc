@@ -24,7 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kSeeHelp = "(tao-inference-server --help lists the flags)";
-constexpr int kWeek = 7 * 24 * 3600;  // seconds
+constexpr int kWeek = 7 * 24 * 3600;                // seconds
 constexpr uint64_t kMostBytes = uint64_t{1} << 50;  // a sign that was typed by mistake is more
 
 std::string Environment(const char* name) {
@@ -265,9 +265,8 @@ absl::Status FillDefaults(ServerConfig& config) {
   if (config.process_parent.empty()) config.process_parent = program_folder + "/tao-process-parent";
   if (config.docker_network.empty()) config.docker_network = Environment("DOCKER_NETWORK");
   if (config.docker_network.empty()) config.docker_network = "tao_default";
-  for (std::string* const path :
-       {&config.registry, &config.state_dir, &config.references, &config.process_parent,
-        &config.spool_dir}) {
+  for (std::string* const path : {&config.registry, &config.state_dir, &config.references,
+                                  &config.process_parent, &config.spool_dir}) {
     MakeAbsolute(*path);
   }
   if (!config.upstream_ca_file.empty()) MakeAbsolute(config.upstream_ca_file);

@@ -40,12 +40,12 @@ struct ServerConfig {
   // Clients' connections, in all and of one address; 0: by the descriptor limit, three quarters.
   int max_connections = 0;
   int max_connections_per_client = 0;
-  uint64_t max_body_bytes = uint64_t{2} << 30;        // of a chat request over HTTP
+  uint64_t max_body_bytes = uint64_t{2} << 30;  // of a chat request over HTTP
   // Bodies above 1 MiB whose service is not known before their `model` are kept in files here.
   std::string spool_dir = "/var/tmp";
   bool allow_tmpfs_spool = false;
   uint64_t spool_max_bytes = uint64_t{64} << 30;  // of all of them together
-  int max_grpc_message_bytes = 256 << 20;             // received
+  int max_grpc_message_bytes = 256 << 20;         // received
 
   std::string registry = "/tmp/tao-inf-ms-state.json";  // the file that other tools share
   std::string state_dir;                                // default: ~/.local/state/tao-inference
@@ -67,9 +67,9 @@ struct ServerConfig {
 
   std::string log_level = "info";   // debug, info, warning or error
   std::string log_format = "text";  // text or json
-  std::string access_log;  // a file, or - for stderr; empty: exchanges are lines of the log
-  std::string fault_point;          // tests: die with SIGKILL there
-  bool list_fault_points = false;   // tests: print what fault_point accepts, and exit
+  std::string access_log;          // a file, or - for stderr; empty: exchanges are lines of the log
+  std::string fault_point;         // tests: die with SIGKILL there
+  bool list_fault_points = false;  // tests: print what fault_point accepts, and exit
 };
 
 // What `argv` asks for. `exit_now` is set for --help and --version, with what to print.

@@ -122,8 +122,8 @@ FileEntry EntryOf(const ServiceRecord& record) {
   if (found_by_name || IsOneOf(platform, {"local-process", "slurm"})) {
     // The port that host_url leads to, but on an instance that the entry names: there it is the
     // instance's own, and a tunnel's is in host_url alone.
-    const bool there = platform == "brev" ||
-                       record.host_url.ends_with(":" + std::to_string(record.instance_port));
+    const bool there =
+        platform == "brev" || record.host_url.ends_with(":" + std::to_string(record.instance_port));
     entry.host_port = record.instance_port != 0 && there ? record.instance_port : record.host_port;
   }
   if (platform == "slurm") entry.slurm_node = record.slurm_node;

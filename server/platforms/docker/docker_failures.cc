@@ -89,8 +89,8 @@ const std::vector<DockerFailureRule>& DockerFailureRules() {
       {": context not found", Kind::kOther, kPrecondition, kNoContext},
       {"client sent an http request to an https server", Kind::kOther, kPrecondition, kNoTls},
       {"server gave http response to https client", Kind::kOther, kPrecondition,
-       "The engine or registry has no TLS at this address: check DOCKER_HOST, DOCKER_TLS_VERIFY and "
-       "the port (2375 without TLS, 2376 with it), or the image's name"},
+       "The engine or registry has no TLS at this address: check DOCKER_HOST, DOCKER_TLS_VERIFY "
+       "and the port (2375 without TLS, 2376 with it), or the image's name"},
       {"error during connect", Kind::kOther, Code::kUnavailable,
        "The Docker engine cannot be reached: check DOCKER_HOST or the context (docker context ls), "
        "that its host is up, and the certificates of an engine with TLS"},
