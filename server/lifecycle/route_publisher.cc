@@ -30,10 +30,12 @@ routing::Service ToService(const Parts& parts, const registry::ServiceRecord& re
 
 }  // namespace
 
-RoutePublisher::RoutePublisher(const Parts& parts, Publish publish, const base::Clock& clock)
+RoutePublisher::RoutePublisher(const Parts& parts, Publish publish, const base::Clock& clock,
+                               size_t many)
     : parts_(parts),
       publish_(std::move(publish)),
       clock_(clock),
+      many_(many),
       table_(routing::RouteTable::Build({})) {
   late_ = std::thread([this] {
     while (AwaitLateChange()) PublishNow();
@@ -53,9 +55,9 @@ void RoutePublisher::OnChange(const registry::ServiceRecord& record) {
   // Stop counts on it that nothing new is sent to its service from now on.
   const bool leaves =
       record.phase == routing::Phase::kDraining || record.phase == routing::Phase::kStopped;
-  if (!leaves) {
+  if (record.foreign && !leaves) {
     base::MutexLock lock(mutex_);
-    if (took_ > kCheap && clock_.Monotonic() < young_until_) {
+    if (table_->services().size() >= many_ && clock_.Monotonic() < young_until_) {
       waiting_ = true;
       changed_.SignalAll();
       return;
@@ -96,8 +98,7 @@ void RoutePublisher::PublishNow() {
   const absl::Duration ended = clock_.Monotonic();
   base::MutexLock lock(mutex_);
   table_ = std::move(table);
-  took_ = ended - began;
-  young_until_ = ended + took_;
+  young_until_ = ended + (ended - began);
 }
 
 std::shared_ptr<const routing::RouteTable> RoutePublisher::table() const {

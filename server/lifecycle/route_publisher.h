@@ -4,10 +4,11 @@
 // and to the API's Resolve). Thread-safe.
 //
 // A table is published before OnChange returns, so that whoever was told of a change finds it
-// routed. Building one takes time by the number of services, though, and thousands of them change
-// at once when their first probes come back: where building is dear, changes that come while the
-// last table is still young share the next one, at the latest after as long as that one took.
-// Changes that take a service out of routing never wait.
+// routed. Building one takes time by the number of services, though, and thousands of another
+// tool's entries change at once when their first probes come back: where there are so many, changes
+// of such entries that come while the last table is still young share the next one, at the latest
+// after as long as that one took. Services that we started never wait, nor do changes that take any
+// out of routing.
 
 #include <absl/time/time.h>
 
@@ -27,11 +28,14 @@ class RoutePublisher : public registry::RegistryObserver {
  public:
   using Publish = std::function<void(std::shared_ptr<const routing::RouteTable>)>;
 
-  // A table that took less is published for each change.
-  static constexpr absl::Duration kCheap = absl::Milliseconds(2);
+  // Of fewer services a table is built in a millisecond or so. Not measured instead: a thread that
+  // has to wait for its turn would make each table look dear.
+  static constexpr size_t kMany = 1000;
 
-  // `parts`, its registry, and the clock outlive it. `publish` must not block.
-  RoutePublisher(const Parts& parts, Publish publish, const base::Clock& clock = base::RealClock());
+  // `parts`, its registry, and the clock outlive it. `publish` must not block. `many`: from how
+  // many services on changes of foreign ones may share a table.
+  RoutePublisher(const Parts& parts, Publish publish, const base::Clock& clock = base::RealClock(),
+                 size_t many = kMany);
   // Publishes no more.
   ~RoutePublisher() override;
 
@@ -47,11 +51,12 @@ class RoutePublisher : public registry::RegistryObserver {
   const Parts& parts_;
   const Publish publish_;
   const base::Clock& clock_;
+  const size_t many_;
   base::Mutex publishing_;  // no table is overtaken by an older one
   mutable base::Mutex mutex_;
   base::CondVar changed_;
   std::shared_ptr<const routing::RouteTable> table_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration took_ ABSL_GUARDED_BY(mutex_);  // to build the last one
+  // As long after the last table was made as making it took.
   absl::Duration young_until_ ABSL_GUARDED_BY(mutex_) = absl::ZeroDuration();
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;  // a change that no table has yet
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;

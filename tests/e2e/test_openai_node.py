@@ -172,10 +172,6 @@ def test_errors_are_of_the_classes_that_programs_catch(node, services):
     broken, attempts = error(model=services.job("broken"))
     assert (broken["class"], attempts) == ("InternalServerError", [500])
 
-    # 40 MiB before `model` are too much to hold, and how to send them is said.
-    big, attempts = error(case="picture", model=first, bytes=30 << 20)
-    assert (big["class"], big["status"], big["code"], attempts) == ("APIError", 413, "body_too_large", [413])
-    assert "X-TAO-Job-ID" in big["message"]
 
 
 def test_failed_service_is_told_at_once_with_its_reason(node, services):
