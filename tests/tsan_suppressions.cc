@@ -6,5 +6,8 @@ extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
   // The last holder of a status's message frees it. Who holds it is counted inside Debian's Abseil,
   // which is not instrumented, so the count orders nothing for TSan.
-  return "race:absl::*::Status::Unref\n";
+  return "race:absl::*::Status::Unref\n"
+         // The deadlock detector of Debian's Abseil, inside every lock of a mutex: its own lock,
+         // which is not instrumented, orders its memory.
+         "race:absl::*::synchronization_internal::GraphCycles\n";
 }

@@ -231,7 +231,8 @@ Platform::Endpoint KubernetesPlatform::EndpointOf(const PlatformJob& job) const 
   if (host.empty() || port == 0) return endpoint;
   const bool ipv6 = host.find(':') != std::string::npos;
   endpoint.backend.port = port;
-  endpoint.backend.authority = absl::StrFormat(ipv6 ? "[%s]:%d" : "%s:%d", host, port);
+  endpoint.backend.authority =
+      ipv6 ? absl::StrFormat("[%s]:%d", host, port) : absl::StrFormat("%s:%d", host, port);
   endpoint.host_url = "http://" + endpoint.backend.authority;
   return endpoint;
 }
