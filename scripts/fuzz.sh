@@ -8,11 +8,10 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${1:-60}
-seed=${2:-$((RANDOM * 32768 + RANDOM))}
+seed=${2:-$((RANDOM * 32768 + RANDOM + 1))}
 case "$seconds$seed" in
   *[!0-9]*) echo "fuzz.sh: usage: scripts/fuzz.sh [SECONDS] [SEED]" >&2; exit 2 ;;
 esac
-seed=$((seed % 2147483647 + 1))
 
 cmake --preset fuzz > /dev/null && cmake --build --preset fuzz -j2 || exit 1
 
