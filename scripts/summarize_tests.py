@@ -15,7 +15,12 @@ import xml.etree.ElementTree
 
 PYTEST_TOTALS = re.compile(r"^=*\s*(\d+ (?:passed|failed|skipped|error).*?) in [\d.]+s", re.MULTILINE)
 PYTEST_SKIP = re.compile(r"^SKIPPED \[(\d+)\] \S+?:(?:\d+:)? (.*)$", re.MULTILINE)
+PYTEST_FAILURE = re.compile(r"^(?:FAILED|ERROR) \S+?::(.*)$", re.MULTILINE)
+PYTEST_TRACE = re.compile(r"^(?:E  .*|\S+\.py:\d+: .*)$", re.MULTILINE)
+GTEST_FAILURE = re.compile(r"^\S+:\d+: Failure\n(?:.*\n){0,8}?(?=\n|\[)", re.MULTILINE)
 GTEST_SKIP = re.compile(r"^\S+:\d+: Skipped\n(.*?)\n*^\[", re.MULTILINE | re.DOTALL)
+
+EXPLANATION = 4000  # characters of one failing test's own words, at most
 
 
 def read_allowed(path):
@@ -34,9 +39,14 @@ class Totals:
         self.passed = 0
         self.skipped = 0
         self.failures = []
+        self.explanations = []
 
     def fail(self, name, reason, count=1):
         self.failures += [f"{name}: {reason}"] * count
+
+    def explain(self, name, texts):
+        """What a reader of the summary alone needs: where it failed, and what was seen."""
+        self.explanations += [f"--- {name}\n" + "\n".join(text.strip() for text in texts)[:EXPLANATION]]
 
     def skip(self, name, reason, count=1):
         if any(pattern.fullmatch(reason) for pattern in self.allowed):
@@ -57,6 +67,7 @@ class Totals:
             failure = case.find("failure")
             message = failure.get("message") if failure is not None else ""
             self.fail(name, message or "failed")
+            self.explain(name, GTEST_FAILURE.findall(output) or [output[-2000:]])
         else:  # notrun, disabled
             reasons = [" ".join(text.split()) for text in GTEST_SKIP.findall(output)]
             skipped = case.find("skipped")
@@ -67,8 +78,14 @@ class Totals:
         counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", summary)}
         self.passed += counts.get("passed", 0) + counts.get("xfailed", 0)
         failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
-        if failed or status == "fail":
-            self.fail(name, f"pytest says {summary}", max(failed, 1))
+        named = PYTEST_FAILURE.findall(output)
+        for failure in named:
+            self.fail(name, failure)
+        unnamed = failed - len(named)
+        if unnamed > 0 or (status == "fail" and not named):
+            self.fail(name, f"pytest says {summary}", max(unnamed, 1))
+        if failed:
+            self.explain(name, ["\n".join(PYTEST_TRACE.findall(output))])
         reasons = PYTEST_SKIP.findall(output)
         for number, reason in reasons:
             self.skip(name, reason, int(number))
@@ -96,6 +113,8 @@ def main():
             )
             if not counted:
                 totals.fail(name, "the section failed; its output is above")
+    for explanation in totals.explanations[:10]:
+        print(explanation)
     for failure in sorted(set(totals.failures)):
         print(f"FAILED {failure}")
     print(f"{totals.passed} passed, {len(totals.failures)} failed, {totals.skipped} skipped")

@@ -47,9 +47,9 @@ tests() {
   if [ "$preset" != release ] && setarch --addr-no-randomize true 2>/dev/null; then
     plain_addresses=(setarch --addr-no-randomize)
   fi
-  # Everything a test prints, for the reasons of skips are read there. One more at a time than cores: end-to-end
-  # tests mostly wait.
-  PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} -rs" "${plain_addresses[@]}" \
+  # Everything a test prints, for the reasons of failures and skips are read there. One more at a time than cores:
+  # end-to-end tests mostly wait.
+  PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} -rsfE" "${plain_addresses[@]}" \
     ctest --preset "$preset" -j3 --no-tests=error --output-junit "$results/$preset.xml" \
     --test-output-size-passed 1048576 --test-output-size-failed 1048576 "$@"
 }
