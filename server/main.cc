@@ -161,7 +161,7 @@ absl::Status Server::OpenState() {
   leases_ = std::make_unique<lifecycle::Leases>(
       [this](const std::string& instance_id) { return registry_file_->ForeignPorts(instance_id); },
       lifecycle::LockHostPort);
-  leases_->Restore(registry_->List());
+  for (const auto& record : registry_->List()) leases_->Restore(*record);
   return absl::OkStatus();
 }
 

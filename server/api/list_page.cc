@@ -43,11 +43,11 @@ absl::StatusOr<Key> ParseToken(std::string_view token) {
 }
 
 // The one that was started last, of those that run.
-std::string LatestOf(const std::vector<registry::ServiceRecord>& records) {
+std::string LatestOf(const registry::ServiceList& records) {
   const registry::ServiceRecord* latest = nullptr;
-  for (const registry::ServiceRecord& record : records) {
-    if (routing::IsFinal(record.phase) || record.started_at == absl::InfinitePast()) continue;
-    if (latest == nullptr || record.started_at > latest->started_at) latest = &record;
+  for (const auto& record : records) {
+    if (routing::IsFinal(record->phase) || record->started_at == absl::InfinitePast()) continue;
+    if (latest == nullptr || record->started_at > latest->started_at) latest = record.get();
   }
   return latest == nullptr ? "" : latest->job_id;
 }
@@ -55,7 +55,7 @@ std::string LatestOf(const std::vector<registry::ServiceRecord>& records) {
 }  // namespace
 
 absl::StatusOr<pb::ListResponse> ListPage(const pb::ListRequest& request,
-                                          const std::vector<registry::ServiceRecord>& records,
+                                          const registry::ServiceList& records,
                                           const std::string& gateway_base_url) {
   if (request.page_size() < 0 || request.page_size() > kMaxPageSize) {
     return WrongField("page_size",
@@ -64,21 +64,20 @@ absl::StatusOr<pb::ListResponse> ListPage(const pb::ListRequest& request,
   }
   const int page_size = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
 
-  std::vector<const registry::ServiceRecord*> rest;
-  for (const registry::ServiceRecord& record : records) rest.push_back(&record);
-  std::sort(rest.begin(), rest.end(),
-            [](const auto* a, const auto* b) { return KeyOf(*a) < KeyOf(*b); });
+  auto next = records.begin();
   if (!request.page_token().empty()) {
     ASSIGN_OR_RETURN(const Key last_sent, ParseToken(request.page_token()));
-    std::erase_if(rest, [&](const auto* record) { return KeyOf(*record) <= last_sent; });
+    next =
+        std::upper_bound(records.begin(), records.end(), last_sent,
+                         [](const Key& sent, const auto& record) { return sent < KeyOf(*record); });
   }
 
   pb::ListResponse response;
   response.set_latest(LatestOf(records));
   size_t bytes = 0;
   const registry::ServiceRecord* last = nullptr;
-  for (const registry::ServiceRecord* record : rest) {
-    pb::Service service = ToProto(*record, gateway_base_url);
+  for (; next != records.end(); ++next) {
+    pb::Service service = ToProto(**next, gateway_base_url);
     bytes += service.ByteSizeLong();
     if (last != nullptr && (response.services_size() == page_size || bytes > kMaxPageBytes)) {
       response.set_next_page_token(
@@ -86,7 +85,7 @@ absl::StatusOr<pb::ListResponse> ListPage(const pb::ListRequest& request,
       break;
     }
     *response.add_services() = std::move(service);
-    last = record;
+    last = next->get();
   }
   return response;
 }

@@ -5,9 +5,8 @@
 #include <absl/status/statusor.h>
 
 #include <string>
-#include <vector>
 
-#include "server/registry/service_record.h"
+#include "server/registry/registry.h"
 #include "tao/inference/v1/inference.pb.h"
 
 namespace tao::api {
@@ -20,11 +19,12 @@ inline constexpr int kMaxPageSize = 1000;
 // last log lines, and a default client takes 4 MiB.
 inline constexpr size_t kMaxPageBytes = 2 << 20;
 
-// The page of `records` (those that are in lists) that `request` asks for. A token names the last
+// The page of `records` (those that are in lists, as Registry::List orders them) that `request`
+// asks for. A token names the last
 // service that was sent, so that services which come and go between two pages move no others.
 // InvalidArgument: a page_size or page_token that cannot be.
 absl::StatusOr<pb::ListResponse> ListPage(const pb::ListRequest& request,
-                                          const std::vector<registry::ServiceRecord>& records,
+                                          const registry::ServiceList& records,
                                           const std::string& gateway_base_url);
 
 }  // namespace tao::api

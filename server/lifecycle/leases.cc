@@ -34,22 +34,20 @@ absl::Status NoGpu(size_t wanted, size_t free, const std::map<std::string, std::
 
 }  // namespace
 
-void Leases::Restore(const std::vector<registry::ServiceRecord>& records) {
+void Leases::Restore(const registry::ServiceRecord& record) {
+  if (record.foreign) return;
   const base::MutexLock lock(mutex_);
-  for (const registry::ServiceRecord& record : records) {
-    if (record.foreign) continue;
-    if (record.host_port != 0) {
-      // Ours, whoever has the lock meanwhile: the service is there.
-      ports_.emplace(Port{"", record.host_port},
-                     PortLease{.job_id = record.job_id,
-                               .lock = lock_port_ ? lock_port_(record.host_port) : nullptr});
-    }
-    if (record.instance_port != 0) {
-      ports_.emplace(Port{record.instance_id, record.instance_port},
-                     PortLease{.job_id = record.job_id, .lock = nullptr});
-    }
-    for (const std::string& gpu : record.gpu_ids) gpus_.emplace(gpu, record.job_id);
+  if (record.host_port != 0) {
+    // Ours, whoever has the lock meanwhile: the service is there.
+    ports_.emplace(Port{"", record.host_port},
+                   PortLease{.job_id = record.job_id,
+                             .lock = lock_port_ ? lock_port_(record.host_port) : nullptr});
   }
+  if (record.instance_port != 0) {
+    ports_.emplace(Port{record.instance_id, record.instance_port},
+                   PortLease{.job_id = record.job_id, .lock = nullptr});
+  }
+  for (const std::string& gpu : record.gpu_ids) gpus_.emplace(gpu, record.job_id);
 }
 
 absl::StatusOr<int> Leases::AcquirePort(std::string_view job_id, const PortWish& wish,

@@ -34,8 +34,8 @@ class Leases {
   explicit Leases(ForeignPorts foreign_ports, LockPort lock_port = nullptr)
       : foreign_ports_(std::move(foreign_ports)), lock_port_(std::move(lock_port)) {}
 
-  // Holds what `records` hold, foreign ones aside. Call once, before the first Acquire.
-  void Restore(const std::vector<registry::ServiceRecord>& records);
+  // Holds what `record` holds; a foreign one holds nothing. Before the first Acquire.
+  void Restore(const registry::ServiceRecord& record);
 
   // The lowest port of `wish` that nobody holds and that is not in `refused` (the platform said
   // that somebody else has it). It takes the place of the port that `job_id` held there. On an

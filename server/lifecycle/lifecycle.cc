@@ -229,9 +229,9 @@ void Lifecycle::Prune() { parts_.registry->Prune(parts_.clock->Now()); }
 
 void Lifecycle::StopAll(absl::Duration drain_timeout) {
   std::vector<std::string> stopped;
-  for (const ServiceRecord& record : parts_.registry->List()) {
-    if (record.foreign) continue;
-    if (Stop(record.job_id, drain_timeout).ok()) stopped.push_back(record.job_id);
+  for (const auto& record : parts_.registry->List()) {
+    if (record->foreign) continue;
+    if (Stop(record->job_id, drain_timeout).ok()) stopped.push_back(record->job_id);
   }
   for (const std::string& job_id : stopped) operations_.WaitIdle(job_id);
 }

@@ -46,7 +46,8 @@ bool IsLeftover(const registry::Registry& registry, const std::string& job_id) {
 }  // namespace
 
 void Lifecycle::Recover() {
-  for (const ServiceRecord& record : parts_.registry->List()) {
+  for (const auto& listed : parts_.registry->List()) {
+    const ServiceRecord& record = *listed;
     if (record.foreign) continue;
     const RecoveryAction action = PlanRecovery(record);
     base::Log(base::LogLevel::kInfo, "lifecycle", "recovering service",

@@ -89,8 +89,8 @@ void RoutePublisher::PublishNow() {
     waiting_ = false;  // the change is in the registry already
   }
   std::vector<routing::Service> services;
-  for (const registry::ServiceRecord& record : parts_.registry->List()) {
-    services.push_back(ToService(parts_, record));
+  for (const auto& record : parts_.registry->List()) {
+    services.push_back(ToService(parts_, *record));
   }
   std::shared_ptr<const routing::RouteTable> table =
       routing::RouteTable::Build(std::move(services));

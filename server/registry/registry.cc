@@ -35,10 +35,6 @@ int Rank(Operation operation) {
   return 0;
 }
 
-bool ByAge(const ServiceRecord& a, const ServiceRecord& b) {
-  return std::tie(a.created_at, a.job_id) < std::tie(b.created_at, b.job_id);
-}
-
 bool IsPastItsTime(const ServiceRecord& record, absl::Time now) {
   if (record.foreign || record.ended_at > now - Registry::kKeepEnded) return false;
   if (record.phase == Phase::kStopped) return true;
@@ -54,7 +50,10 @@ absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(StateDirectory& state) 
     base::Log(base::LogLevel::kError, "registry", "a service record was broken and is kept aside",
               {{"file", broken}});
   }
-  std::sort(loaded.records.begin(), loaded.records.end(), ByAge);
+  std::sort(loaded.records.begin(), loaded.records.end(),
+            [](const ServiceRecord& a, const ServiceRecord& b) {
+              return std::tie(a.created_at, a.job_id) < std::tie(b.created_at, b.job_id);
+            });
   std::unique_ptr<Registry> registry(new Registry(state));
   registry->set_aside_.insert(loaded.set_aside.begin(), loaded.set_aside.end());
   const base::MutexLock lock(registry->mutex_);
@@ -62,21 +61,22 @@ absl::StatusOr<std::unique_ptr<Registry>> Registry::Open(StateDirectory& state) 
     record.revision = ++registry->revision_;
     if (!record.request_id.empty()) registry->requests_[record.request_id] = record.job_id;
     std::string job_id = record.job_id;
-    registry->records_.emplace(std::move(job_id), std::move(record));
+    registry->records_.emplace(std::move(job_id),
+                               std::make_shared<const ServiceRecord>(std::move(record)));
   }
   registry->told_ = registry->revision_;
   return registry;
 }
 
 void Registry::AddObserver(RegistryObserver* observer) {
-  std::vector<ServiceRecord> present;
+  ServiceList present;
   {
     const base::MutexLock lock(mutex_);
     for (const auto& [job_id, record] : records_) present.push_back(record);
   }
   std::sort(present.begin(), present.end(),
-            [](const ServiceRecord& a, const ServiceRecord& b) { return a.revision < b.revision; });
-  for (const ServiceRecord& record : present) observer->OnChange(record);
+            [](const auto& a, const auto& b) { return a->revision < b->revision; });
+  for (const auto& record : present) observer->OnChange(*record);
   observers_.push_back(observer);
 }
 
@@ -84,7 +84,7 @@ std::optional<ServiceRecord> Registry::Find(std::string_view job_id) const {
   const base::MutexLock lock(mutex_);
   const auto found = records_.find(job_id);
   if (found == records_.end()) return std::nullopt;
-  return found->second;
+  return *found->second;
 }
 
 std::optional<std::string> Registry::SetAside(std::string_view job_id) const {
@@ -93,15 +93,22 @@ std::optional<std::string> Registry::SetAside(std::string_view job_id) const {
   return found->second;
 }
 
-std::vector<ServiceRecord> Registry::List() const {
-  std::vector<ServiceRecord> listed;
+ServiceList Registry::List() const {
+  // The times beside the pointers: sorting thousands must not read each record again and again.
+  std::vector<std::pair<absl::Time, std::shared_ptr<const ServiceRecord>>> by_age;
   {
     const base::MutexLock lock(mutex_);
+    by_age.reserve(records_.size());
     for (const auto& [job_id, record] : records_) {
-      if (record.phase != Phase::kStopped) listed.push_back(record);
+      if (record->phase != Phase::kStopped) by_age.emplace_back(record->created_at, record);
     }
   }
-  std::sort(listed.begin(), listed.end(), ByAge);
+  // Stable: records_ is in the order of job_id.
+  std::stable_sort(by_age.begin(), by_age.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  ServiceList listed;
+  listed.reserve(by_age.size());
+  for (auto& [created_at, record] : by_age) listed.push_back(std::move(record));
   return listed;
 }
 
@@ -111,7 +118,7 @@ std::optional<ServiceRecord> Registry::FindRequest(std::string_view request_id) 
   if (request == requests_.end()) return std::nullopt;
   const auto found = records_.find(request->second);  // absent while it is being inserted
   if (found == records_.end()) return std::nullopt;
-  return found->second;
+  return *found->second;
 }
 
 absl::Status Registry::Insert(ServiceRecord record) {
@@ -161,7 +168,7 @@ std::optional<ServiceRecord> Registry::Claim(std::string_view job_id) {
   const auto found = records_.find(job_id);
   if (found == records_.end()) return std::nullopt;
   busy_.emplace(job_id);
-  return found->second;
+  return *found->second;
 }
 
 void Registry::Unclaim(std::string_view job_id) {
@@ -174,11 +181,12 @@ void Registry::Commit(ServiceRecord& record) {
   {
     const base::MutexLock lock(mutex_);
     record.revision = ++revision_;
-    untold_.push_back(record);
+    auto committed = std::make_shared<const ServiceRecord>(record);
+    untold_.push_back(committed);
     if (record.foreign && record.phase == Phase::kStopped) {
       records_.erase(record.job_id);  // may come back: the registry file decides
     } else {
-      records_[record.job_id] = record;
+      records_[record.job_id] = std::move(committed);
     }
     busy_.erase(record.job_id);
     changed_.SignalAll();
@@ -194,7 +202,7 @@ void Registry::Forget(ServiceRecord& record) {
     record.phase = Phase::kStopped;
     if (tell) {
       record.revision = ++revision_;
-      untold_.push_back(record);
+      untold_.push_back(std::make_shared<const ServiceRecord>(record));
     }
     records_.erase(record.job_id);
     requests_.erase(record.request_id);
@@ -212,13 +220,13 @@ void Registry::TellUntil(uint64_t revision) {
       continue;
     }
     telling_ = true;
-    const ServiceRecord record = std::move(untold_.front());
+    const std::shared_ptr<const ServiceRecord> record = std::move(untold_.front());
     untold_.pop_front();
     mutex_.Unlock();
-    for (RegistryObserver* const observer : observers_) observer->OnChange(record);
+    for (RegistryObserver* const observer : observers_) observer->OnChange(*record);
     mutex_.Lock();
     telling_ = false;
-    told_ = record.revision;
+    told_ = record->revision;
     changed_.SignalAll();
   }
   mutex_.Unlock();
@@ -282,7 +290,7 @@ void Registry::Prune(absl::Time now) {
   {
     const base::MutexLock lock(mutex_);
     for (const auto& [job_id, record] : records_) {
-      if (IsPastItsTime(record, now)) candidates.push_back(job_id);
+      if (IsPastItsTime(*record, now)) candidates.push_back(job_id);
     }
   }
   for (const std::string& job_id : candidates) {

@@ -44,6 +44,9 @@ class RegistryObserver {
   virtual void OnChange(const ServiceRecord& record) = 0;
 };
 
+// Services as they are at one moment, shared and not copied.
+using ServiceList = std::vector<std::shared_ptr<const ServiceRecord>>;
+
 class Registry {
  public:
   // Ended records are kept for this long: FAILED ones in lists, STOPPED ones so that their job_id
@@ -61,7 +64,7 @@ class Registry {
   // Of any phase; STOPPED ones are found for kKeepEnded (foreign ones are not).
   std::optional<ServiceRecord> Find(std::string_view job_id) const;
   // Services that are in lists (not STOPPED), by created_at then job_id.
-  std::vector<ServiceRecord> List() const;
+  ServiceList List() const;
   // A service started under this request_id, also one that ended less than 24 h ago.
   std::optional<ServiceRecord> FindRequest(std::string_view request_id) const;
 
@@ -115,16 +118,19 @@ class Registry {
   std::map<std::string, std::string, std::less<>> set_aside_;  // written by Open alone
   mutable base::Mutex mutex_;
   base::CondVar changed_;  // a claim was given up, or a change was told
-  std::map<std::string, ServiceRecord, std::less<>> records_ ABSL_GUARDED_BY(mutex_);
+  // A record never changes: the next one takes its place.
+  std::map<std::string, std::shared_ptr<const ServiceRecord>, std::less<>> records_
+      ABSL_GUARDED_BY(mutex_);
   // request_id -> job_id of `records_`, and of the records that are being inserted.
   std::map<std::string, std::string, std::less<>> requests_ ABSL_GUARDED_BY(mutex_);
   // Records whose change is being saved, and records that are being inserted.
   std::set<std::string, std::less<>> busy_ ABSL_GUARDED_BY(mutex_);
   uint64_t revision_ ABSL_GUARDED_BY(mutex_) = 0;
 
-  std::deque<ServiceRecord> untold_ ABSL_GUARDED_BY(mutex_);  // in revision order
-  bool telling_ ABSL_GUARDED_BY(mutex_) = false;              // some thread is inside the observers
-  uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;                 // the last revision that was told
+  std::deque<std::shared_ptr<const ServiceRecord>> untold_
+      ABSL_GUARDED_BY(mutex_);                    // in revision order
+  bool telling_ ABSL_GUARDED_BY(mutex_) = false;  // some thread is inside the observers
+  uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0;     // the last revision that was told
   std::vector<RegistryObserver*> observers_;
 };
 

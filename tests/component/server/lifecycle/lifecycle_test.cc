@@ -53,7 +53,7 @@ class Daemon {
                                                          base::RealClock());
     leases_ = std::make_unique<Leases>(
         [this](const std::string& instance_id) { return file_->ForeignPorts(instance_id); });
-    leases_->Restore(registry_->List());
+    for (const auto& record : registry_->List()) leases_->Restore(*record);
     parts_.config.stop_retry = absl::Milliseconds(20);
     parts_.config.leftovers_limit = leftovers_limit;
     parts_.config.leftovers_interval = absl::Milliseconds(1);

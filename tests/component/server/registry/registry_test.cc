@@ -140,7 +140,7 @@ TEST_F(RegistryTest, ListIsByAgeWithoutStoppedOnes) {
   }
   ASSERT_TRUE(SetPhase(stopped.job_id, Phase::kStopped, kNow).ok());
   std::vector<std::string> listed;
-  for (const ServiceRecord& record : registry_->List()) listed.push_back(record.job_id);
+  for (const auto& record : registry_->List()) listed.push_back(record->job_id);
   EXPECT_THAT(listed, ElementsAre(old.job_id, young.job_id));
   EXPECT_EQ(registry_->Find(stopped.job_id)->phase, Phase::kStopped);
 }
@@ -309,7 +309,7 @@ TEST_F(RegistryTest, EndedRecordsAreForgottenAfterADay) {
   EXPECT_EQ(recorder.told().back().phase, Phase::kStopped);
   Reopen();
   std::set<std::string> left;
-  for (const ServiceRecord& record : registry_->List()) left.insert(record.job_id);
+  for (const auto& record : registry_->List()) left.insert(record->job_id);
   EXPECT_EQ(left, (std::set<std::string>{kept.job_id, dirty.job_id, live.job_id}));
 }
 

@@ -21,6 +21,15 @@ pb::ListRequest Page(int size, const std::string& token = "") {
   return request;
 }
 
+// As Registry::List gives them.
+registry::ServiceList Listed(std::vector<ServiceRecord> records) {
+  registry::ServiceList listed;
+  for (ServiceRecord& record : records) {
+    listed.push_back(std::make_shared<const ServiceRecord>(std::move(record)));
+  }
+  return listed;
+}
+
 std::string Ids(const pb::ListResponse& response) {
   std::string ids;
   for (const pb::Service& service : response.services()) ids += service.job_id() + " ";
@@ -28,7 +37,7 @@ std::string Ids(const pb::ListResponse& response) {
 }
 
 TEST(ListPageTest, PagesInTheOrderOfCreationAndEnds) {
-  const std::vector<ServiceRecord> records = {Ready("c", 3, 3), Ready("b", 1, 1), Ready("a", 1, 2)};
+  const auto records = Listed({Ready("a", 1, 2), Ready("b", 1, 1), Ready("c", 3, 3)});
   const auto first = ListPage(Page(2), records, "");
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(Ids(*first), "a b ");
@@ -39,7 +48,7 @@ TEST(ListPageTest, PagesInTheOrderOfCreationAndEnds) {
 }
 
 TEST(ListPageTest, AServiceThatGoesBetweenPagesMovesNoOther) {
-  std::vector<ServiceRecord> records = {Ready("a", 1, 1), Ready("b", 2, 2), Ready("c", 3, 3)};
+  auto records = Listed({Ready("a", 1, 1), Ready("b", 2, 2), Ready("c", 3, 3)});
   const auto first = ListPage(Page(2), records, "");
   ASSERT_TRUE(first.ok()) << first.status();
   records.erase(records.begin(), records.begin() + 2);  // the one that the token names, too
@@ -51,7 +60,7 @@ TEST(ListPageTest, AServiceThatGoesBetweenPagesMovesNoOther) {
 TEST(ListPageTest, ForeignEntriesWithoutATimeArePagedToo) {
   ServiceRecord foreign = Ready("f", 0, 0);
   foreign.created_at = absl::InfinitePast();
-  const std::vector<ServiceRecord> records = {foreign, Ready("a", 1, 1)};
+  const auto records = Listed({foreign, Ready("a", 1, 1)});
   const auto first = ListPage(Page(1), records, "");
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(Ids(*first), "f ");
@@ -65,10 +74,11 @@ TEST(ListPageTest, LatestIsTheOneThatWasStartedLastOfThoseThatRun) {
   launching.started_at = absl::InfinitePast();
   ServiceRecord failed = Ready("failed", 1, 8);
   failed.phase = routing::Phase::kFailed;
-  const auto page = ListPage(Page(1), {Ready("a", 1, 7), Ready("b", 2, 5), launching, failed}, "");
+  const auto page =
+      ListPage(Page(1), Listed({failed, Ready("a", 1, 7), Ready("b", 2, 5), launching}), "");
   ASSERT_TRUE(page.ok()) << page.status();
   EXPECT_EQ(page->latest(), "a");
-  EXPECT_EQ(ListPage(Page(1), {launching, failed}, "")->latest(), "");
+  EXPECT_EQ(ListPage(Page(1), Listed({failed, launching}), "")->latest(), "");
 }
 
 TEST(ListPageTest, APageStaysSmallEnoughForADefaultClient) {
@@ -77,9 +87,11 @@ TEST(ListPageTest, APageStaysSmallEnoughForADefaultClient) {
     records.push_back(Ready("job-" + std::to_string(i), i, i));
     records.back().last_log_lines.assign(200, std::string(1000, 'x'));
   }
+  const size_t count = records.size();
+  const registry::ServiceList listed = Listed(std::move(records));
   size_t seen = 0;
   for (std::string token;;) {
-    const auto page = ListPage(Page(kMaxPageSize, token), records, "");
+    const auto page = ListPage(Page(kMaxPageSize, token), listed, "");
     ASSERT_TRUE(page.ok()) << page.status();
     ASSERT_GT(page->services_size(), 0);
     EXPECT_LT(page->ByteSizeLong(), 4u << 20);
@@ -87,7 +99,7 @@ TEST(ListPageTest, APageStaysSmallEnoughForADefaultClient) {
     token = page->next_page_token();
     if (token.empty()) break;
   }
-  EXPECT_EQ(seen, records.size());
+  EXPECT_EQ(seen, count);
 }
 
 TEST(ListPageTest, RefusesSizesAndTokensThatCannotBe) {

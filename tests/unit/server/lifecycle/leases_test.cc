@@ -28,7 +28,7 @@ std::string MessageOf(const absl::Status& status) { return std::string(status.me
 
 TEST(LeasesTest, LowestPortThatNobodyHolds) {
   Leases leases([](const std::string&) { return std::set<int>{8081}; });
-  leases.Restore({Holder("old", 8080, {})});
+  leases.Restore(Holder("old", 8080, {}));
   EXPECT_EQ(*leases.AcquirePort("a", {}, {}), 8082);
   EXPECT_EQ(*leases.AcquirePort("b", {}, {8083}), 8084);
   leases.Release("old");
@@ -39,7 +39,7 @@ TEST(LeasesTest, ForeignRecordsHoldNothing) {
   Leases leases(nullptr);
   registry::ServiceRecord foreign = Holder("foreign", 8080, {"0"});
   foreign.foreign = true;
-  leases.Restore({foreign});
+  leases.Restore(foreign);
   EXPECT_EQ(*leases.AcquirePort("a", {}, {}), 8080);
 }
 
@@ -130,7 +130,7 @@ TEST(LeasesTest, ThirtyTwoStartsAtOnceGetDifferentPortsAndGpus) {
 
 TEST(LeasesTest, FirstFreeGpusOfThePlatform) {
   Leases leases(nullptr);
-  leases.Restore({Holder("old", 0, {"0"})});
+  leases.Restore(Holder("old", 0, {"0"}));
   EXPECT_THAT(*leases.AcquireGpus("a", {.count = 2}, {"0", "1", "2", "3"}), ElementsAre("1", "2"));
   const absl::Status status = leases.AcquireGpus("b", {.count = 2}, {"0", "1", "2", "3"}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
@@ -188,8 +188,7 @@ TEST(LeasesTest, EachInstanceHasAPoolOfItsOwn) {
 
 TEST(LeasesTest, PortsOfInstancesAreRestored) {
   Leases leases(nullptr);
-  leases.Restore(
-      {{.job_id = "a", .host_port = 8080, .instance_port = 8080, .instance_id = "vm-1"}});
+  leases.Restore({.job_id = "a", .host_port = 8080, .instance_port = 8080, .instance_id = "vm-1"});
   PortWish wish;
   wish.instance_id = "vm-1";
   EXPECT_EQ(*leases.AcquirePort("b", wish, {}), 8081);
