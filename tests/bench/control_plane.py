@@ -5,6 +5,7 @@ import pathlib
 import socket
 import statistics
 import subprocess
+import threading
 import time
 
 from proxies import HERE, service_name, wait_for
@@ -66,24 +67,58 @@ def measure_page(gateway, rounds):
     return {"page_ms": statistics.median(took), "page_bytes": size}
 
 
+class Others(threading.Thread):
+    """What another client's calls take meanwhile, in milliseconds, one after the other."""
+
+    def __init__(self, gateway):
+        super().__init__()
+        self.gateway = gateway
+        self.took = []
+        self.over = threading.Event()
+
+    def run(self):
+        import grpc
+
+        with grpc.insecure_channel(self.gateway.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            page = channel.unary_unary(SERVICE + "List")
+            while not self.over.is_set():
+                began = time.perf_counter()
+                page(b"", timeout=60)
+                self.took.append((time.perf_counter() - began) * 1000)
+                self.over.wait(0.005)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
+
+
 def watch(gateway, bench, count):
     """`count` watchers of one service on ten channels: seconds until all have its state, and, once its entry is gone,
-    until all have heard of it; and what a watcher costs the daemon."""
+    until all have heard of it; what a watcher costs the daemon; and how long others wait meanwhile."""
     before = resident(gateway)
+    threads_before = threads(gateway)
+    others = Others(gateway)
     watchers = subprocess.Popen(
         bench.cores.on(bench.cores.rest, "/usr/bin/python3", HERE / "watchers.py", gateway.grpc, service_name(0), count),
         stdout=subprocess.PIPE, text=True)
     try:
-        opened = float(watchers.stdout.readline())
-        each = (resident(gateway) - before) / count
-        began = time.monotonic()
-        gateway.write_registry([1])
-        told = float(watchers.stdout.readline()) - began
+        with others:
+            opened = float(watchers.stdout.readline())
+            each = (resident(gateway) - before) / count
+            more_threads = threads(gateway) - threads_before
+            began = time.monotonic()
+            gateway.write_registry([1])
+            told = float(watchers.stdout.readline()) - began
     finally:
         watchers.kill()
         watchers.wait()
         gateway.write_registry(range(2))
-    return {"open_s": opened, "told_s": told, "bytes_each": each}
+    return {"open_s": opened, "told_s": told, "bytes_each": each, "more_threads": more_threads,
+            "others_ms": statistics.median(others.took), "others_worst_ms": max(others.took)}
 
 
 def run(gateway, bench, verdicts, results):
@@ -112,7 +147,13 @@ def run(gateway, bench, verdicts, results):
     wait_for("the services", lambda: few.ready_services() == 2)
     print(f"### {services} watchers on 10 channels\n\nall have the state after {watched['open_s']:.2f} s, a change "
           f"after {watched['told_s']:.2f} s (a Python client on the other core reads them all); "
-          f"{watched['bytes_each'] / 1024:.1f} KiB of the daemon each\n", flush=True)
+          f"{watched['bytes_each'] / 1024:.1f} KiB of the daemon each, {watched['more_threads']:+d} threads; meanwhile "
+          f"another client's List takes {watched['others_ms']:.1f} ms, at worst {watched['others_worst_ms']:.0f} ms\n",
+          flush=True)
+
+
+def threads(proxy):
+    return len(list(pathlib.Path(f"/proc/{proxy.pid}/task").iterdir()))
 
 
 def resident(proxy):
