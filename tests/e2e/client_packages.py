@@ -1,0 +1,51 @@
+"""The client packages of clients/, made ready to use in the build folder: their generated code, what npm installs,
+what go builds. Each is made once for its inputs; tests that run beside each other may ask at the same time."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import harness
+
+CLIENTS = harness.SOURCE / "clients"
+PROTOS = harness.SOURCE / "protos"
+
+
+def made(name, inputs, make):
+    """The folder BUILD/NAME-HASH, which make(folder) filled for these input files."""
+    digest = hashlib.sha256()
+    for path in sorted(inputs):
+        digest.update(str(path.relative_to(harness.SOURCE)).encode() + b"\0" + path.read_bytes() + b"\0")
+    folder = harness.BUILD / f"{name}-{digest.hexdigest()[:16]}"
+    if not folder.exists():
+        fresh = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=harness.BUILD))
+        try:
+            make(fresh)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                assert folder.exists()  # another test was faster
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def run(command, **options):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def protos():
+    return list(PROTOS.rglob("*.proto"))
+
+
+def python_path():
+    """PYTHONPATH of tao_inference: its sources, and its stubs in the build folder."""
+    package = CLIENTS / "python"
+    script = package / "make_stubs.py"
+    stubs = made("client-python", [script, *protos()], lambda out: run(["/usr/bin/python3", script, out]))
+    return [str(package), str(stubs)]
