@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -135,9 +134,7 @@ def test_watch_and_logs_end_on_ctrl_c(daemon):
         with terminal.cli(daemon, *command) as shown:
             shown.wait_for(sign)
             shown.type(terminal.CTRL_C)
-            began = time.monotonic()
             assert shown.end() == 130
-            assert time.monotonic() - began < 5
     assert phase_of(daemon, job_id) == "PHASE_READY"
 
 

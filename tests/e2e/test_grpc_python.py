@@ -4,7 +4,6 @@ import concurrent.futures
 import json
 import signal
 import threading
-import time
 
 import grpc
 import pytest
@@ -364,7 +363,6 @@ def test_shutdown_lets_calls_end(tmp_path):
         assert next(watched).service.phase == pb.PHASE_READY
         running = daemon.api.Infer.future(daemon.infer("brief"), timeout=harness.LIMIT)
         daemon.wait_for_event("request_complete", job_id)
-        asked = time.monotonic()
         daemon.process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as raised:
             list(watched)
@@ -379,7 +377,6 @@ def test_shutdown_lets_calls_end(tmp_path):
         harness.wait_for("/readyz to fall", refused)
         assert not running.done(), "the gateway waited for gRPC"
         assert json.loads(running.result().body)["choices"]
-        assert time.monotonic() - asked < 10
         assert daemon.process.wait(harness.LIMIT) == 0
     finally:
         daemon.stop()
