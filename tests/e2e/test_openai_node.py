@@ -1,16 +1,16 @@
-"""The official `openai` package for Node.js, version 6, as its users write programs with it."""
+"""The official `openai` package for Node.js, version 6, as its users write programs with it. What it does with each kind of
+answer, and what its other versions do, is in test_openai_facts.py."""
 
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
 
 import harness
+import openai_sdk
 
-SOURCES = harness.SOURCE / "tests/e2e/node"
 BEHAVIOURS = {
     "/models/flask": {},
     "/models/sse": {"SSE": 1, "SSE_EVENTS": 7, "KEEP_ALIVE": 1},
@@ -25,22 +25,7 @@ BEHAVIOURS = {
 
 @pytest.fixture(scope="module")
 def node():
-    """The SDK, installed from the lock file into the build folder when that changed."""
-    folder = harness.BUILD / "e2e-node"
-    lock = (SOURCES / "package-lock.json").read_text()
-    assert "://" not in lock, "the lock file names a registry"
-    installed = folder / "node_modules/installed-lock.json"
-    if not installed.exists() or installed.read_text() != lock:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / name, folder)
-        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        installed.write_text(lock)
-    for script in SOURCES.glob("*.mjs"):
-        shutil.copy(script, folder)
-    return folder / "run.mjs"
+    return openai_sdk.installed() / "run.mjs"
 
 
 @pytest.fixture(scope="module")
