@@ -34,6 +34,17 @@ bool IsEnvName(std::string_view text) {
 
 bool IsOptionName(std::string_view text) { return Consists(text, 64, true, false, "_-"); }
 
+bool IsFieldName(std::string_view text) {
+  return Consists(text, 64, true, true, "_") && !IsDigit(text[0]);
+}
+
+bool IsExtension(std::string_view text) { return Consists(text, 16, true, false, ""); }
+
+bool IsMediaType(std::string_view text) {
+  return (text.starts_with("image/") || text.starts_with("video/")) &&
+         Consists(text.substr(6), 64, true, false, ".+-");
+}
+
 bool IsFlag(std::string_view text) {
   return text.size() >= 2 && text[0] == '-' && Consists(text, 128, true, true, "._-");
 }

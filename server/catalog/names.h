@@ -19,6 +19,15 @@ bool IsEnvName(std::string_view text);
 // The name of an `--arch-option`: lower-case letters, digits, `_` and `-`.
 bool IsOptionName(std::string_view text);
 
+// The name of a member of a request body: letters, digits and `_`, no digit first.
+bool IsFieldName(std::string_view text);
+
+// A file name extension: lower-case letters and digits.
+bool IsExtension(std::string_view text);
+
+// The media type of an image or a video, in lower case: image/png.
+bool IsMediaType(std::string_view text);
+
 // A command line flag: begins with `-`, no white space, no `=`.
 bool IsFlag(std::string_view text);
 

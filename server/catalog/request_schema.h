@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/base/exchange_timeouts.h"
@@ -32,7 +33,8 @@ struct ReadinessCheck {
   std::vector<ReadinessState> states;
 };
 
-enum class FieldType { kInt, kFloat, kNumber, kString };  // kNumber: int or float
+enum class FieldType { kInt, kFloat, kNumber, kString, kBool };  // kNumber: int or float
+std::string_view ToString(FieldType type);                       // as request.yaml spells it
 
 // A range of numbers. Nothing set: any number.
 struct Range {
@@ -40,12 +42,23 @@ struct Range {
   std::optional<double> above;    // every value allowed is greater than this
   std::optional<double> maximum;  // greatest value allowed
   bool Holds(double value) const;
+  bool empty() const { return !minimum && !above && !maximum; }
+};
+// For people: "at least 1", "more than 0 and at most 1", "from 0 to 2"; empty for any number.
+std::string ToText(const Range& range);
+
+// What an arch does with a field of the chat completion body.
+enum class FieldUse {
+  kApplies,  // the container reads it: its type and range are checked
+  kIgnored,  // relayed, and the container ignores it: the client is told
+  kForeign,  // belongs to other archs: refused
 };
 
-// A field of the chat completion body, as one arch sees it.
+// A field, as one arch sees it.
 struct FieldRule {
-  bool supported = true;
-  std::string default_text;  // as it stands in the file; empty: none
+  FieldUse use = FieldUse::kApplies;
+  std::string default_text;       // what we propose; as it stands in the file; empty: none
+  std::string container_default;  // what the container uses when it is left out; empty: unknown
   Range range;
   std::string meaning;  // where it differs from the usual one ("number of output frames")
 };
@@ -53,14 +66,27 @@ struct FieldRule {
 struct RequestField {
   std::string name;
   FieldType type = FieldType::kString;
+  std::string help;                        // one line, for people
   FieldRule rule;                          // where no arch says otherwise
   std::map<std::string, FieldRule> archs;  // network_arch -> its own, complete rule
   const FieldRule& RuleFor(const std::string& network_arch) const;
 };
 
+// What a content item holds.
+enum class ContentKind { kText, kImage, kVideo };
+std::string_view ToString(ContentKind kind);  // "text", "image", "video"
+
+// An item of a message's content list: {"type": NAME, NAME: text or {"url": ...}}.
+struct ContentItem {
+  std::string name;
+  ContentKind kind = ContentKind::kText;
+};
+
 struct ChatBody {
   std::vector<RequestField> fields;          // in the order of the file
-  std::vector<std::string> roles;            // of messages
+  std::vector<std::string> roles;            // of messages: those that the container reads
+  std::vector<std::string> openai_roles;     // all that OpenAI has; `roles` are among them
+  std::vector<ContentItem> content_items;    // that the container reads; any other is refused
   std::vector<std::string> refused_schemes;  // of media URLs: "s3://", ...
   std::string content_type;
   int client_timeout_s = 0;  // the least time-out that a client should wait for an answer

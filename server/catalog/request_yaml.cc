@@ -105,10 +105,17 @@ Range ReadRange(Section& section) {
   return range;
 }
 
-// The default of a field, checked against the field's type and range.
-std::string ReadDefault(Section& section, FieldType type, const Range& range) {
-  const Placed given = section.Text("default", Need::kOptional);
+// A value of a field, under `key`, checked against the field's type and range.
+std::string ReadValue(Section& section, std::string_view key, FieldType type, const Range& range) {
+  const Placed given = section.Text(key, Need::kOptional);
   if (given.text.empty() || type == FieldType::kString) return given.text;
+  if (type == FieldType::kBool) {
+    if (given.text != "true" && given.text != "false") {
+      section.AddAt(given,
+                    absl::StrFormat("must be true or false, but is %s", base::Quoted(given.text)));
+    }
+    return given.text;
+  }
   double value = 0;
   const bool is_number = absl::SimpleAtod(given.text, &value) && std::isfinite(value);
   if (!is_number || (type == FieldType::kInt && value != std::floor(value))) {
@@ -121,6 +128,18 @@ std::string ReadDefault(Section& section, FieldType type, const Range& range) {
   return given.text;
 }
 
+// What the container uses when the field is left out; `unknown` reads as empty. It may lie outside
+// the range, which says what we accept.
+std::string ReadContainerDefault(Section& section, FieldType type) {
+  constexpr std::string_view kKey = "container_default";
+  constexpr std::string_view kUnknown = "unknown";
+  if (const DataNode* const node = section.Node(kKey);
+      node != nullptr && node->kind == DataNode::Kind::kText && node->text == kUnknown) {
+    return "";
+  }
+  return ReadValue(section, kKey, type, {});
+}
+
 void ReadArchRules(Section section, const Archs& archs, RequestField& field) {
   for (const std::string& name : section.Names()) {
     if (!IsArch(archs, name)) {
@@ -130,49 +149,116 @@ void ReadArchRules(Section section, const Archs& archs, RequestField& field) {
     }
     Section row = section.Map(name, Need::kRequired);
     FieldRule rule = field.RuleFor(name);
-    if (!rule.supported) row.Add("", "differs for an arch that does not support the field");
+    if (rule.use != FieldUse::kApplies) {
+      row.Add("", "differs for an arch that does not read the field");
+    }
     if (row.Bool("any_value", Need::kOptional).value_or(false)) rule.range = {};
-    if (row.Has("default")) rule.default_text = ReadDefault(row, field.type, rule.range);
+    if (row.Has("default")) rule.default_text = ReadValue(row, "default", field.type, rule.range);
+    if (row.Has("container_default")) {
+      rule.container_default = ReadContainerDefault(row, field.type);
+    }
     rule.meaning = row.Text("meaning", Need::kOptional).text;
     row.Done();
     field.archs[name] = rule;
   }
 }
 
+// Who reads the field, who ignores it and whose request it has no business in.
+void ReadUses(Section& section, const Archs& archs, RequestField& field) {
+  const std::vector<std::string> only_for = ArchList(section, "only_for", archs);
+  const std::vector<std::string> not_for = ArchList(section, "not_for", archs);
+  const std::vector<std::string> ignored_by = ArchList(section, "ignored_by", archs);
+  if (!only_for.empty() && !not_for.empty()) {
+    section.Add("not_for", "and only_for exclude each other");
+  }
+  const auto set = [&field](const std::vector<std::string>& names, FieldUse use) {
+    for (const std::string& name : names) {
+      field.archs[name] = field.rule;
+      field.archs[name].use = use;
+    }
+  };
+  set(only_for, FieldUse::kApplies);
+  set(not_for, FieldUse::kForeign);
+  for (const std::string& name : ignored_by) {
+    if (field.archs.contains(name)) {
+      section.Add("ignored_by", absl::StrFormat("%s is in %s too", base::Quoted(name),
+                                                only_for.empty() ? "not_for" : "only_for"));
+    }
+  }
+  set(ignored_by, FieldUse::kIgnored);
+  if (!only_for.empty()) field.rule.use = FieldUse::kForeign;
+}
+
+// A field's name in the body; not of a member that every chat completion has.
+void CheckFieldName(const Section& parent, const std::string& name, Section& field) {
+  static const auto* const kOurs = new std::vector<std::string>{"messages", "model", "stream"};
+  const Placed place{.text = name, .line = parent.LineOf(name), .path = parent.PathOf(name)};
+  if (std::find(kOurs->begin(), kOurs->end(), name) != kOurs->end()) {
+    field.AddAt(place, absl::StrFormat("%s is no sampling field: every chat completion has it",
+                                       base::Quoted(name)));
+  } else if (!IsFieldName(name)) {
+    field.AddAt(place, absl::StrFormat("must be a name of letters, digits and _, but is %s",
+                                       base::Quoted(name)));
+  }
+}
+
 RequestField ReadField(Section section, const std::string& name, const Archs& archs) {
   static const auto* const types = new Choices<FieldType>{
-      {"int", FieldType::kInt},
-      {"float", FieldType::kFloat},
-      {"number", FieldType::kNumber},
-      {"string", FieldType::kString},
+      {"int", FieldType::kInt},       {"float", FieldType::kFloat}, {"number", FieldType::kNumber},
+      {"string", FieldType::kString}, {"bool", FieldType::kBool},
   };
   RequestField field;
   field.name = name;
   field.type = section.Choice("type", Need::kRequired, *types).value_or(FieldType::kString);
+  const Placed help = section.Text("help", Need::kRequired);
+  field.help = help.text;
+  if (help.text.find('\n') != std::string::npos) section.AddAt(help, "must be one line");
   field.rule.range = ReadRange(section);
-  field.rule.default_text = ReadDefault(section, field.type, field.rule.range);
-
-  const std::vector<std::string> only_for = ArchList(section, "only_for", archs);
-  const std::vector<std::string> not_for = ArchList(section, "not_for", archs);
-  if (!only_for.empty() && !not_for.empty()) {
-    section.Add("not_for", "and only_for exclude each other");
+  if (!field.rule.range.empty() &&
+      (field.type == FieldType::kString || field.type == FieldType::kBool)) {
+    section.Add("type", absl::StrFormat("%s has no range; a number has", ToString(field.type)));
+    field.rule.range = {};
   }
-  // The archs listed have one rule, those not listed the other.
-  FieldRule listed = field.rule;
-  listed.supported = !only_for.empty();
-  for (const std::string& arch : only_for.empty() ? not_for : only_for) field.archs[arch] = listed;
-  field.rule.supported = only_for.empty();
-
+  field.rule.default_text = ReadValue(section, "default", field.type, field.rule.range);
+  field.rule.container_default = ReadContainerDefault(section, field.type);
+  ReadUses(section, archs, field);
   ReadArchRules(section.Map("archs", Need::kOptional), archs, field);
   section.Done();
   return field;
+}
+
+void ReadRoles(Section& section, ChatBody& chat) {
+  chat.openai_roles = Texts(section.TextList("openai_roles", Need::kRequired));
+  for (const Placed& role : section.TextList("roles", Need::kRequired)) {
+    if (!chat.openai_roles.empty() && std::find(chat.openai_roles.begin(), chat.openai_roles.end(),
+                                                role.text) == chat.openai_roles.end()) {
+      section.AddUnknown(role, chat.openai_roles);
+    }
+    chat.roles.push_back(role.text);
+  }
+}
+
+std::vector<ContentItem> ReadContentItems(Section section) {
+  static const auto* const kinds = new Choices<ContentKind>{
+      {"text", ContentKind::kText}, {"image", ContentKind::kImage}, {"video", ContentKind::kVideo}};
+  std::vector<ContentItem> items;
+  for (const std::string& name : section.Names()) {
+    if (name == "type" || !IsFieldName(name)) {
+      section.Add(name, "must be a name of letters, digits and _, and not \"type\"");
+    }
+    items.push_back(
+        {name, section.Choice(name, Need::kRequired, *kinds).value_or(ContentKind::kText)});
+  }
+  if (section.readable() && items.empty()) section.Add("", "must have an item");
+  return items;
 }
 
 ChatBody ReadChat(Section section, const Archs& archs) {
   ChatBody chat;
   chat.content_type = section.Text("content_type", Need::kRequired).text;
   chat.client_timeout_s = section.Int("client_timeout_s", Need::kRequired, 1).value_or(1);
-  chat.roles = Texts(section.TextList("roles", Need::kRequired));
+  ReadRoles(section, chat);
+  chat.content_items = ReadContentItems(section.Map("content_items", Need::kRequired));
   for (const Placed& scheme : section.TextList("refused_schemes", Need::kRequired)) {
     if (!IsProtocol(scheme.text)) {
       section.AddAt(scheme, absl::StrFormat("must be a scheme such as s3://, but is %s",
@@ -182,7 +268,9 @@ ChatBody ReadChat(Section section, const Archs& archs) {
   }
   Section fields = section.Map("fields", Need::kRequired);
   for (const std::string& name : fields.Names()) {
-    chat.fields.push_back(ReadField(fields.Map(name, Need::kRequired), name, archs));
+    Section field = fields.Map(name, Need::kRequired);
+    CheckFieldName(fields, name, field);
+    chat.fields.push_back(ReadField(std::move(field), name, archs));
   }
   section.Done();
   return chat;
@@ -211,6 +299,21 @@ base::TimeoutOverrides ReadTimeouts(Section section) {
   return timeouts;
 }
 
+// File name extensions, as the contract compares them: in lower case, without the dot.
+std::vector<std::string> Extensions(Section& row, std::string_view key) {
+  std::vector<std::string> extensions;
+  for (const Placed& extension : row.TextList(key, Need::kOptional)) {
+    if (!IsExtension(extension.text)) {
+      row.AddAt(extension,
+                absl::StrFormat("must be a file name extension in lower case, without the dot, "
+                                "but is %s",
+                                base::Quoted(extension.text)));
+    }
+    extensions.push_back(extension.text);
+  }
+  return extensions;
+}
+
 ArchConstraints ReadConstraints(Section row) {
   static const auto* const media = new Choices<MediaRule>{{"required", MediaRule::kRequired},
                                                           {"optional", MediaRule::kOptional},
@@ -224,9 +327,15 @@ ArchConstraints ReadConstraints(Section row) {
   ArchConstraints constraints;
   constraints.media = row.Choice("media", Need::kRequired, *media).value_or(constraints.media);
   constraints.data_uris = row.Choice("data_uris", Need::kRequired, *data_uris).value_or(true);
-  constraints.images = Texts(row.TextList("images", Need::kOptional));
-  constraints.videos = Texts(row.TextList("videos", Need::kOptional));
-  constraints.mime_types = Texts(row.TextList("mime_types", Need::kOptional));
+  constraints.images = Extensions(row, "images");
+  constraints.videos = Extensions(row, "videos");
+  for (const Placed& type : row.TextList("mime_types", Need::kOptional)) {
+    if (!IsMediaType(type.text)) {
+      row.AddAt(type, absl::StrFormat("must be image/... or video/..., but is %s",
+                                      base::Quoted(type.text)));
+    }
+    constraints.mime_types.push_back(type.text);
+  }
   Section modes = row.Map("modes", Need::kOptional);
   for (const std::string& input : modes.Names()) {
     constraints.modes[input] = modes.Text(input, Need::kRequired).text;

@@ -83,7 +83,9 @@ ServiceRecord NewRecord(const Parts& parts, const launch::LaunchRequest& request
   record.model_path_kind = std::string(catalog::ToString(plan.model_path_kind));
   record.served_names = plan.served_names;
   for (const catalog::RequestField& field : parts.catalog->request().chat.fields) {
-    if (field.RuleFor(plan.network_arch).supported) record.sampling_fields.push_back(field.name);
+    if (field.RuleFor(plan.network_arch).use == catalog::FieldUse::kApplies) {
+      record.sampling_fields.push_back(field.name);
+    }
   }
   record.gpu_mode = std::string(GpuModeName(plan.gpus.mode));
   record.created_at = now;

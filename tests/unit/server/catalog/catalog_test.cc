@@ -133,44 +133,101 @@ TEST(CatalogTest, EnvironmentNamesAreClassified) {
   EXPECT_THAT(ours, ElementsAre("TAO_EXECUTION_BACKEND", "TAO_API_JOB_ID", "CLOUD_BASED"));
 }
 
+const RequestField* FieldOf(const RequestSchema& schema, std::string_view name) {
+  const auto field = std::find_if(schema.chat.fields.begin(), schema.chat.fields.end(),
+                                  [&](const RequestField& each) { return each.name == name; });
+  return field == schema.chat.fields.end() ? nullptr : &*field;
+}
+
 TEST(CatalogTest, RequestFieldsDifferByArch) {
   const RequestSchema schema = Release()->request();
+  constexpr FieldUse kApplies = FieldUse::kApplies;
+  constexpr FieldUse kIgnored = FieldUse::kIgnored;
+  constexpr FieldUse kForeign = FieldUse::kForeign;
   const struct {
     const char *field, *arch;
-    bool supported;
-    const char* default_text;
+    FieldUse use;
+    const char *default_text, *container_default;
     double inside, outside;  // equal: every number is inside
   } wanted[] = {
-      {"max_tokens", "cosmos-rl", true, "1024", 1, 0},
-      {"max_tokens", "cosmos-predict2.5", true, "77", 1, 0},
-      {"max_tokens", "acme-vlm", true, "8192", 1, 0},
-      {"top_p", "cosmos-rl", true, "0.8", 1, 0},
-      {"top_p", "tao-dataservices", true, "0.8", 0.01, 1.01},
-      {"top_p", "cosmos-predict2.5", false, "0.8", 1, 0},
-      {"temperature", "cosmos-rl", true, "0.7", 0, 2.1},
-      {"temperature", "tao-dataservices", true, "0.7", 99, 99},
-      {"temperature", "cosmos-predict2.5", false, "0.7", 0, -1},
-      {"guidance", "cosmos-predict2.5", true, "7", 7, 7.5},
-      {"guidance", "cosmos-rl", false, "7", 7, 7.5},
-      {"num_steps", "cosmos-predict2.5", true, "35", 1, 0},
-      {"seed", "cosmos-predict2.5", true, "0", -5, -5},
-      {"seed", "tao-dataservices", true, "0", -5, -5},
-      {"seed", "cosmos-rl", false, "0", -5, -5},
-      {"negative_prompt", "cosmos-predict2.5", true, "", 0, 0},
-      {"negative_prompt", "acme-vlm", false, "", 0, 0},
+      {"max_tokens", "cosmos-rl", kApplies, "1024", "1024", 1, 0},
+      {"max_tokens", "tao-dataservices", kApplies, "1024", "1024", 1, 0},
+      {"max_tokens", "cosmos-predict2.5", kApplies, "77", "", 1, 0},
+      {"max_tokens", "acme-vlm", kApplies, "8192", "", 1, 0},
+      {"top_p", "cosmos-rl", kApplies, "0.8", "", 1, 0},
+      {"top_p", "tao-dataservices", kApplies, "0.8", "", 0.01, 1.01},
+      {"top_p", "cosmos-predict2.5", kIgnored, "0.8", "", 1, 0},
+      {"temperature", "cosmos-rl", kApplies, "0.7", "0.7", 0, 2.1},
+      {"temperature", "tao-dataservices", kApplies, "0.7", "0.7", 99, 99},
+      {"temperature", "cosmos-predict2.5", kIgnored, "0.7", "", 0, -1},
+      {"guidance", "cosmos-predict2.5", kApplies, "7", "", 7, 7.5},
+      {"guidance", "cosmos-rl", kForeign, "7", "", 7, 7.5},
+      {"num_steps", "cosmos-predict2.5", kApplies, "35", "", 1, 0},
+      {"seed", "cosmos-predict2.5", kApplies, "0", "", -5, -5},
+      {"seed", "tao-dataservices", kApplies, "0", "", -5, -5},
+      {"seed", "cosmos-rl", kForeign, "0", "", -5, -5},
+      {"negative_prompt", "cosmos-predict2.5", kApplies, "", "", 0, 0},
+      {"negative_prompt", "acme-vlm", kForeign, "", "", 0, 0},
   };
   for (const auto& want : wanted) {
     SCOPED_TRACE(std::string(want.field) + " of " + want.arch);
-    const auto field =
-        std::find_if(schema.chat.fields.begin(), schema.chat.fields.end(),
-                     [&](const RequestField& each) { return each.name == want.field; });
-    ASSERT_NE(field, schema.chat.fields.end());
+    const RequestField* const field = FieldOf(schema, want.field);
+    ASSERT_NE(field, nullptr);
     const FieldRule& rule = field->RuleFor(want.arch);
-    EXPECT_EQ(rule.supported, want.supported);
+    EXPECT_EQ(rule.use, want.use);
     EXPECT_EQ(rule.default_text, want.default_text);
+    EXPECT_EQ(rule.container_default, want.container_default);
     EXPECT_TRUE(rule.range.Holds(want.inside));
     EXPECT_EQ(rule.range.Holds(want.outside), want.outside == want.inside);
   }
+}
+
+TEST(CatalogTest, EveryRequestFieldHasItsHelp) {
+  const RequestSchema schema = Release()->request();
+  ASSERT_FALSE(schema.chat.fields.empty());
+  for (const RequestField& field : schema.chat.fields) EXPECT_NE(field.help, "") << field.name;
+  EXPECT_EQ(FieldOf(schema, "max_tokens")->RuleFor("cosmos-predict2.5").meaning,
+            "number of output frames");
+}
+
+TEST(CatalogTest, RolesAndContentItemsAreTold) {
+  const ChatBody chat = Release()->request().chat;
+  EXPECT_THAT(chat.roles, ElementsAre("system", "user"));
+  EXPECT_THAT(chat.openai_roles,
+              ElementsAre("developer", "system", "user", "assistant", "tool", "function"));
+  std::vector<std::string> items;
+  for (const ContentItem& item : chat.content_items) {
+    items.push_back(item.name + " " + std::string(ToString(item.kind)));
+  }
+  EXPECT_THAT(items, ElementsAre("text text", "image_url image", "video_url video"));
+}
+
+TEST(RangeTest, IsToldToPeople) {
+  EXPECT_EQ(ToText({}), "");
+  EXPECT_EQ(ToText({.minimum = 1}), "at least 1");
+  EXPECT_EQ(ToText({.above = 0, .maximum = 1}), "more than 0 and at most 1");
+  EXPECT_EQ(ToText({.minimum = 0, .maximum = 2}), "from 0 to 2");
+  EXPECT_EQ(ToText({.maximum = 0.5}), "at most 0.5");
+}
+
+TEST(CatalogTest, AFieldOfANewArchIsAddedAsDataAlone) {
+  const ReferencesCopy references;
+  AddAcmeVlm(references);
+  references.InsertAfter("request.yaml", "  fields:",
+                         "    deep_think:\n"
+                         "      type: bool\n"
+                         "      help: Thinks before it answers.\n"
+                         "      default: false\n"
+                         "      container_default: true\n"
+                         "      only_for: [acme-vlm]\n");
+  const auto catalog = LoadFrom(references.folder());
+  ASSERT_NE(catalog, nullptr);
+  const RequestField* const field = FieldOf(catalog->request(), "deep_think");
+  ASSERT_NE(field, nullptr);
+  EXPECT_EQ(field->type, FieldType::kBool);
+  EXPECT_EQ(field->RuleFor("acme-vlm").use, FieldUse::kApplies);
+  EXPECT_EQ(field->RuleFor("acme-vlm").container_default, "true");
+  EXPECT_EQ(field->RuleFor("cosmos-rl").use, FieldUse::kForeign);
 }
 
 TEST(CatalogTest, RequestYamlTellsReadinessConstraintsAndErrors) {
