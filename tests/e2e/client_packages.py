@@ -49,3 +49,29 @@ def python_path():
     script = package / "make_stubs.py"
     stubs = made("client-python", [script, *protos()], lambda out: run(["/usr/bin/python3", script, out]))
     return [str(package), str(stubs)]
+
+
+def node_package():
+    """A copy of clients/node with what npm installs from its lock file, and the programs of the tests in test/."""
+    package, programs = CLIENTS / "node", harness.SOURCE / "tests/e2e/node_client"
+    manifest = [package / "package.json", package / "package-lock.json"]
+    assert '"resolved"' not in manifest[1].read_text(), "the lock file names a registry"
+
+    def install(out):
+        for path in manifest:
+            shutil.copy(path, out)
+        run(["npm", "ci", "--no-audit", "--no-fund"], cwd=out)
+
+    installed = made("client-node-modules", manifest, install)
+    sources = [*package.rglob("*.mjs"), *manifest]
+
+    def copy(out):
+        shutil.copytree(PROTOS, out / "protos")
+        for path in sources:
+            target = out / "clients/node" / path.relative_to(package)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        shutil.copytree(programs, out / "clients/node/test")
+        (out / "clients/node/node_modules").symlink_to(installed / "node_modules")
+
+    return made("client-node", [*sources, *protos(), *programs.rglob("*.mjs")], copy) / "clients/node"
