@@ -20,8 +20,9 @@ docker=(iptables bash-static)
 command -v dockerd >/dev/null || docker+=(docker.io)
 tests=(
   clang-14 libclang-rt-14-dev libbenchmark-dev debootstrap openssl python3-pytest python3-grpcio python3-protobuf python3-yaml
-  # the clients: types and a wheel of Python's
-  mypy python3-setuptools python3-wheel
+  # the clients: types and a wheel of Python's, the example in Go
+  mypy python3-setuptools python3-wheel golang-go golang-google-grpc-dev protoc-gen-go protoc-gen-go-grpc
+  golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev
   # a real Slurm cluster behind a real sshd
   slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
   openssh-server openssh-client

@@ -75,3 +75,12 @@ def node_package():
         (out / "clients/node/node_modules").symlink_to(installed / "node_modules")
 
     return made("client-node", [*sources, *protos(), *programs.rglob("*.mjs")], copy) / "clients/node"
+
+
+def go_program():
+    """The example of clients/go, built with Debian's packages."""
+    script = CLIENTS / "go/build.sh"
+    inputs = [script, CLIENTS / "go/main.go", PROTOS / "tao/inference/v1/inference.proto"]
+    # The cache of the Go compiler is worth keeping for the next change of these.
+    environment = {**os.environ, "GOCACHE": str(harness.BUILD / "go-cache")}
+    return made("client-go", inputs, lambda out: run([script, out], env=environment)) / "main"
