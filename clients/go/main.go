@@ -116,7 +116,8 @@ func ask(api pb.InferenceServiceClient, jobID, text string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	answer, err := api.Infer(ctx, &pb.InferRequest{Selector: &pb.Selector{JobId: jobID}, Body: body})
+	answer, err := api.Infer(ctx, &pb.InferRequest{
+		Selector: &pb.Selector{JobId: jobID}, Request: &pb.InferRequest_Body{Body: body}})
 	if err != nil {
 		return err
 	}
