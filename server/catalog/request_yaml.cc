@@ -360,6 +360,22 @@ std::vector<ContainerError> ReadErrors(Section section) {
   return errors;
 }
 
+// Programs for people: whose they are and that none is missing is checked, and no more is kept.
+void CheckCodeExamples(Section section, const Archs& archs) {
+  for (const std::string& name : section.Names()) {
+    if (!IsArch(archs, name)) {
+      section.AddUnknown({.text = name, .line = section.LineOf(name), .path = section.PathOf(name)},
+                         archs);
+    }
+    Section examples = section.Map(name, Need::kRequired);
+    for (const char* const language : {"python", "node", "curl"}) {
+      examples.Text(language, Need::kRequired);
+    }
+    examples.Done();
+  }
+  section.Done();
+}
+
 }  // namespace
 
 RequestSchema ReadRequestYaml(Section file, const Archs& archs) {
@@ -376,6 +392,7 @@ RequestSchema ReadRequestYaml(Section file, const Archs& archs) {
     schema.archs[name] = ReadConstraints(constraints.Map(name, Need::kRequired));
   }
   schema.errors = ReadErrors(file.Map("container_response_shapes", Need::kRequired));
+  CheckCodeExamples(file.Map("code_examples", Need::kOptional), archs);
   file.Done();
   return schema;
 }

@@ -73,6 +73,20 @@ TEST(ReferencesTest, AConfigFileOfNoArchIsTold) {
             "valid_network_arch_config_basenames, or remove the file\n");
 }
 
+TEST(ReferencesTest, CodeExamplesAreOfAnArchAndInEachLanguage) {
+  const ReferencesCopy references;
+  references.InsertAfter("request.yaml", "code_examples:",
+                         "  acme:\n"
+                         "    python: x\n"
+                         "    perl: x\n"
+                         "    curl: \"\"\n");
+  const std::string findings = FindingsOf(references.folder());
+  EXPECT_THAT(findings, testing::HasSubstr("code_examples.acme: \"acme\" is not known"));
+  EXPECT_THAT(findings, testing::HasSubstr("code_examples.acme.perl: "));
+  EXPECT_THAT(findings, testing::HasSubstr("code_examples.acme.node: "));
+  EXPECT_THAT(findings, testing::HasSubstr("code_examples.acme.curl: "));
+}
+
 struct HostileCase {
   std::string name, file, content, want;
 };
