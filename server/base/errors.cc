@@ -63,7 +63,10 @@ std::string Encode(const ErrorDetails& details) {
   for (const FieldViolation& violation : details.violations) {
     Put(out, violation.field);
     Put(out, violation.description);
+    Put(out, violation.found);
+    Put(out, violation.right);
   }
+  Put(out, std::to_string(details.violation_count));
   return out;
 }
 
@@ -86,7 +89,10 @@ ErrorDetails Decode(std::string_view text) {
     FieldViolation& violation = details.violations.emplace_back();
     violation.field = reader.Next();
     violation.description = reader.Next();
+    violation.found = reader.Next();
+    violation.right = reader.Next();
   }
+  details.violation_count = reader.NextInt();
   return details;
 }
 

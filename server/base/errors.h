@@ -8,6 +8,7 @@
 #include <absl/status/status.h>
 #include <absl/time/time.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -68,6 +69,9 @@ struct ErrorCandidate {
 struct FieldViolation {
   std::string field;        // path of the field, e.g. "model_path"
   std::string description;  // what was found, why it is wrong, what to write instead
+  // The same in two parts, where they are known: HTTP's `findings`.
+  std::string found{};
+  std::string right{};
 };
 
 // What an error carries beyond its token and message. Everything is optional.
@@ -79,6 +83,7 @@ struct ErrorDetails {
   std::vector<ErrorCandidate> candidates;             // at most kMaxListed; candidate_count is the total
   int candidate_count = 0;
   std::vector<FieldViolation> violations;
+  int64_t violation_count = 0;  // the total, where `violations` are the first of more
 };
 
 // Candidates listed in one error: a gRPC status with its details must stay under 4 KiB.
