@@ -1,6 +1,7 @@
 // The client: one method for each thing that a daemon does.
 
 import * as grpc from "@grpc/grpc-js";
+import { chatRequest } from "./chat.mjs";
 import { Answer, TextStream } from "./completion.mjs";
 import { ServiceFailedError, errorOf } from "./errors.mjs";
 import { InferenceService } from "./protos.mjs";
@@ -30,8 +31,8 @@ function abortable(call, signal) {
 }
 
 /**
- * A connection to one tao-inference-server; close() it. Every method throws an InferenceError, or one of its kinds, when
- * the daemon or the service says no.
+ * A connection to one tao-inference-server; close() it. Every method throws an InferenceError, or one of its kinds,
+ * when the daemon or the service says no.
  */
 export class Client {
   /**
@@ -78,7 +79,8 @@ export class Client {
    */
   async start(request, { timeoutMs = 60_000, signal } = {}) {
     const { gpuMode, progressTimeoutMs, startupTimeoutMs, ...fields } = request;
-    const message = { ...fields, progressTimeout: duration(progressTimeoutMs), startupTimeout: duration(startupTimeoutMs) };
+    const message = {
+      ...fields, progressTimeout: duration(progressTimeoutMs), startupTimeout: duration(startupTimeoutMs) };
     if (gpuMode) message.gpuMode = `GPU_MODE_${gpuMode.toUpperCase()}`;
     return (await this.#call("start", message, { timeoutMs, signal })).service;
   }
@@ -121,24 +123,64 @@ export class Client {
   }
 
   /**
-   * One chat completion, the body as OpenAI has it; its `model` is a selector too.
-   * @param {object | Buffer | string} body
-   * @param {Selector & CallOptions} [options]
+   * What a request to a service, or to an arch, may say: its sampling fields with their defaults, and which media it
+   * takes.
+   * @param {Selector & CallOptions} subject one of jobId and networkArch
+   */
+  schema({ jobId, networkArch, timeoutMs = 10_000, signal } = {}) {
+    return this.#call("getRequestSchema", jobId ? { jobId } : { networkArch }, { timeoutMs, signal });
+  }
+
+  /**
+   * One chat completion. Each sampling field of the arch (see schema) is given by its name in `sampling`, null to leave
+   * it to the container; one that is not given is an InvalidRequestError, unless acceptDefaults takes those of the
+   * schema.
+   * @param {string} prompt
+   * @param {Selector & CallOptions & {images?: import("./chat.mjs").Media[], videos?: import("./chat.mjs").Media[],
+   *     system?: string, messages?: object[], model?: string, strict?: boolean, acceptDefaults?: boolean,
+   *     sampling?: Record<string, import("./chat.mjs").Sampling>, otherMembers?: object}} [options]
+   *     mediaFile(path) reads an image or a video; strict takes what the container would ignore for an error; earlier
+   *     messages of the conversation go into messages
    * @returns {Promise<Answer>}
    */
-  async inferBody(body, { timeoutMs = 600_000, signal, ...selector } = {}) {
-    return new Answer(await this.#call("infer", { selector, body: bytes(body) }, { timeoutMs, signal }));
+  async infer(prompt, { jobId, networkArch, strict, timeoutMs = 600_000, signal, ...chat } = {}) {
+    const request = { selector: { jobId, networkArch }, strict, chat: chatRequest({ ...chat, prompt, stream: false }) };
+    return new Answer(await this.#call("infer", request, { timeoutMs, signal }));
+  }
+
+  /**
+   * The same, the text as it comes where the container streams.
+   * @param {string} prompt
+   * @param {object} [options] as infer's
+   * @returns {Promise<TextStream>}
+   */
+  stream(prompt, { jobId, networkArch, strict, timeoutMs = 600_000, signal, ...chat } = {}) {
+    const request = { selector: { jobId, networkArch }, strict, chat: chatRequest({ ...chat, prompt, stream: true }) };
+    return this.#textStream(request, { timeoutMs, signal });
+  }
+
+  /**
+   * One chat completion, the body as OpenAI has it and relayed as it is; its `model` is a selector too.
+   * @param {object | Buffer | string} body
+   * @param {Selector & CallOptions & {strict?: boolean}} [options]
+   * @returns {Promise<Answer>}
+   */
+  async inferBody(body, { timeoutMs = 600_000, signal, strict, ...selector } = {}) {
+    return new Answer(await this.#call("infer", { selector, strict, body: bytes(body) }, { timeoutMs, signal }));
   }
 
   /**
    * The same, the text as it comes where the container streams (`stream: true` in the body).
    * @param {object | Buffer | string} body
-   * @param {Selector & CallOptions} [options]
+   * @param {Selector & CallOptions & {strict?: boolean}} [options]
    * @returns {Promise<TextStream>}
    */
-  streamBody(body, { timeoutMs = 600_000, signal, ...selector } = {}) {
-    return TextStream.begin(
-      abortable(this.stub.streamInfer({ selector, body: bytes(body) }, deadline(timeoutMs)), signal));
+  streamBody(body, { timeoutMs = 600_000, signal, strict, ...selector } = {}) {
+    return this.#textStream({ selector, strict, body: bytes(body) }, { timeoutMs, signal });
+  }
+
+  #textStream(request, { timeoutMs, signal }) {
+    return TextStream.begin(abortable(this.stub.streamInfer(request, deadline(timeoutMs)), signal));
   }
 
   /** Stops a service, and waits until it is gone. Stopping what is gone is a success. */
@@ -160,4 +202,5 @@ export class Client {
   }
 }
 
-const bytes = (body) => (Buffer.isBuffer(body) ? body : Buffer.from(typeof body === "string" ? body : JSON.stringify(body)));
+const bytes = (body) =>
+  (Buffer.isBuffer(body) ? body : Buffer.from(typeof body === "string" ? body : JSON.stringify(body)));

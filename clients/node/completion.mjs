@@ -1,11 +1,12 @@
 // A chat completion's answer: whole, or as a stream of text.
 
 import { StringDecoder } from "node:string_decoder";
+import { samplingOf } from "./chat.mjs";
 import { errorOf } from "./errors.mjs";
 
 /** What a service answered. */
 export class Answer {
-  constructor({ body, contentType, jobId, networkArch, requestId }) {
+  constructor({ body, contentType, jobId, networkArch, requestId, applied, notices }) {
     /** @type {Buffer} as the container sent it */
     this.body = body;
     this.contentType = contentType;
@@ -13,6 +14,10 @@ export class Answer {
     this.networkArch = networkArch;
     /** In the daemon's access log and in the container's logs. */
     this.requestId = requestId;
+    /** Of a typed request: the sampling values that were sent, defaults included; null: left to the container. */
+    this.applied = samplingOf(applied);
+    /** @type {string[]} what the container ignores of the request, and what it decides by itself */
+    this.notices = notices;
   }
 
   get json() {
@@ -90,6 +95,8 @@ export class TextStream {
       throw errorOf(failed);
     }
     for (const name of ["contentType", "jobId", "networkArch", "requestId"]) stream[name] = stream.#first?.[name] ?? "";
+    stream.applied = samplingOf(stream.#first?.applied ?? []);
+    stream.notices = stream.#first?.notices ?? [];
     return stream;
   }
 
@@ -101,7 +108,9 @@ export class TextStream {
     if (this.#first === undefined) return;
     yield this.#first.data;
     try {
-      for (let next = await this.#messages.next(); !next.done; next = await this.#messages.next()) yield next.value.data;
+      for (let next = await this.#messages.next(); !next.done; next = await this.#messages.next()) {
+        yield next.value.data;
+      }
     } catch (failed) {
       throw errorOf(failed);
     }

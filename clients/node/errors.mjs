@@ -68,7 +68,7 @@ const byCode = {
 export function errorOf(failed) {
   const carried = { cause: failed };
   for (const packed of failed.metadata?.get("grpc-status-details-bin") ?? []) {
-    for (const { type_url: url, value } of detailType("Status").toObject(detailType("Status").decode(packed)).details ?? []) {
+    for (const { type_url: url, value } of detailType("Status").decode(packed).details) {
       const name = url.split("/").at(-1).replace("google.rpc.", "");
       if (!["ErrorInfo", "BadRequest", "RetryInfo"].includes(name)) continue;
       const type = detailType(name);

@@ -11,6 +11,7 @@
  * Messages are those of protos/tao/inference/v1/inference.proto, their fields in camelCase, enums by name.
  */
 
+export { mediaFile } from "./chat.mjs";
 export { Client } from "./client.mjs";
 export { Answer, TextStream } from "./completion.mjs";
 export {

@@ -1,7 +1,8 @@
 // The registry file, which a daemon shares with other tools: for those tools, and without a daemon.
 //
 // A JSON object keyed by job_id, with the extra key "latest". A daemon writes the entries of its own services, lists
-// those of others and routes to them. Writers exclude each other by flock on PATH.lock, and replace the file by a rename.
+// those of others and routes to them. Writers exclude each other by flock on PATH.lock, and replace the file by a
+// rename.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

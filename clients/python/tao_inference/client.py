@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from tao_inference._stubs import pb, pb_grpc
+from tao_inference.chat import Media, Sampling, chat_request
 from tao_inference.completion import Answer, TextStream
 from tao_inference.errors import ServiceFailedError, error_of
 
@@ -130,17 +131,57 @@ class Client:
         service: pb.Service = self._call(self.stub.Resolve, request, timeout).service
         return service
 
+    def schema(self, *, job_id: str = "", network_arch: str = "",
+               timeout: float | None = 10) -> pb.GetRequestSchemaResponse:
+        """What a request to the service, or to an arch, may say: its sampling fields with their defaults, and
+        which media it takes."""
+        request = (pb.GetRequestSchemaRequest(job_id=job_id) if job_id
+                   else pb.GetRequestSchemaRequest(network_arch=network_arch))
+        response: pb.GetRequestSchemaResponse = self._call(self.stub.GetRequestSchema, request, timeout)
+        return response
+
+    def infer(self, prompt: str = "", *, images: Iterable[Media] = (), videos: Iterable[Media] = (),
+              system: str = "", messages: Iterable[pb.ChatMessage] = (), job_id: str = "",
+              network_arch: str = "", model: str = "", accept_defaults: bool = False, strict: bool = False,
+              other_members: Mapping[str, Any] | None = None, timeout: float | None = 600,
+              **sampling: Sampling) -> Answer:
+        """One chat completion. An image or video is a URL or a path in the container (str), a file of this
+        machine (pathlib.Path), or pb.Media.
+
+        Each sampling field of the arch (see schema) is given by its name, None to leave it to the container:
+        `infer("What moves?", images=[url], max_tokens=512, temperature=0.2, top_p=0.9)`. One that is not
+        given is an InvalidRequestError, unless `accept_defaults` takes those of the schema. `strict` takes
+        what the container would ignore for an error. Earlier messages of the conversation go into `messages`.
+        """
+        chat = chat_request(prompt, images=images, videos=videos, system=system, messages=messages, model=model,
+                            sampling=sampling, accept_defaults=accept_defaults, stream=False,
+                            other_members=other_members)
+        request = pb.InferRequest(selector=pb.Selector(job_id=job_id, network_arch=network_arch), chat=chat,
+                                  strict=strict)
+        return Answer.of(self._call(self.stub.Infer, request, timeout))
+
+    def stream(self, prompt: str = "", *, images: Iterable[Media] = (), videos: Iterable[Media] = (),
+               system: str = "", messages: Iterable[pb.ChatMessage] = (), job_id: str = "",
+               network_arch: str = "", model: str = "", accept_defaults: bool = False, strict: bool = False,
+               other_members: Mapping[str, Any] | None = None, timeout: float | None = 600,
+               **sampling: Sampling) -> TextStream:
+        """The same, the text as it comes where the container streams."""
+        chat = chat_request(prompt, images=images, videos=videos, system=system, messages=messages, model=model,
+                            sampling=sampling, accept_defaults=accept_defaults, stream=True,
+                            other_members=other_members)
+        request = pb.InferRequest(selector=pb.Selector(job_id=job_id, network_arch=network_arch), chat=chat,
+                                  strict=strict)
+        return TextStream(lambda: self.stub.StreamInfer(request, timeout=timeout))
+
     def infer_body(self, body: Mapping[str, Any] | bytes, *, job_id: str = "", network_arch: str = "",
-                   timeout: float | None = 600) -> Answer:
-        """One chat completion, the body as OpenAI has it; its `model` is a selector too."""
-        answer = self._call(self.stub.Infer, _body_request(body, job_id, network_arch), timeout)
-        return Answer(body=answer.body, content_type=answer.content_type, job_id=answer.job_id,
-                      network_arch=answer.network_arch, request_id=answer.request_id)
+                   strict: bool = False, timeout: float | None = 600) -> Answer:
+        """One chat completion, the body as OpenAI has it and relayed as it is; its `model` is a selector too."""
+        return Answer.of(self._call(self.stub.Infer, _body_request(body, job_id, network_arch, strict), timeout))
 
     def stream_body(self, body: Mapping[str, Any] | bytes, *, job_id: str = "", network_arch: str = "",
-                    timeout: float | None = 600) -> TextStream:
+                    strict: bool = False, timeout: float | None = 600) -> TextStream:
         """The same, the text as it comes where the container streams (`"stream": true` in the body)."""
-        request = _body_request(body, job_id, network_arch)
+        request = _body_request(body, job_id, network_arch, strict)
         return TextStream(lambda: self.stub.StreamInfer(request, timeout=timeout))
 
     def stop(self, job_id: str, *, wait: bool = True,
@@ -180,6 +221,6 @@ def _gpu_mode(name: str) -> pb.GpuMode:
         raise ValueError(f"gpu_mode {name!r} is none of {known}") from None
 
 
-def _body_request(body: Mapping[str, Any] | bytes, job_id: str, network_arch: str) -> pb.InferRequest:
+def _body_request(body: Mapping[str, Any] | bytes, job_id: str, network_arch: str, strict: bool) -> pb.InferRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return pb.InferRequest(selector=pb.Selector(job_id=job_id, network_arch=network_arch), body=raw)
+    return pb.InferRequest(selector=pb.Selector(job_id=job_id, network_arch=network_arch), body=raw, strict=strict)

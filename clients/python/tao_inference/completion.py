@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from tao_inference._stubs import pb
+from tao_inference.chat import Sampling, sampling_of
 from tao_inference.errors import error_of
 
 
@@ -23,6 +24,15 @@ class Answer:
     job_id: str
     network_arch: str
     request_id: str  # in the daemon's access log and in the container's logs
+    # Of a typed request: the sampling values that were sent, defaults included; None: left to the container.
+    applied: dict[str, Sampling]
+    notices: list[str]  # what the container ignores of the request, and what it decides by itself
+
+    @classmethod
+    def of(cls, response: pb.InferResponse) -> Answer:
+        return cls(body=response.body, content_type=response.content_type, job_id=response.job_id,
+                   network_arch=response.network_arch, request_id=response.request_id,
+                   applied=sampling_of(response.applied), notices=list(response.notices))
 
     @property
     def json(self) -> Any:
@@ -109,6 +119,14 @@ class TextStream(Iterator[str]):
     @property
     def request_id(self) -> str:
         return self.first.request_id
+
+    @property
+    def applied(self) -> dict[str, Sampling]:
+        return sampling_of(self.first.applied)
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self.first.notices)
 
     def _pieces(self, first: bytes) -> Iterator[bytes]:
         yield first
