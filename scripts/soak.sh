@@ -1,9 +1,10 @@
 #!/bin/bash
 # The long forms of what scripts/test.sh runs short; run before an issue is closed:
-#   scripts/soak.sh [ROUNDS] [--seed N] [--fuzz-minutes N] [--load-minutes N] [--platform NAME]
+#   scripts/soak.sh [ROUNDS] [--seed N] [--fuzz-minutes N] [--load-minutes N] [--mixed-minutes N] [--platform NAME]
 # ROUNDS (100) times on each platform a daemon is killed at random moments, with a random fault point or after a
 # random delay, and the next ones must lose nothing and leave nothing; then N minutes (2) of chats and streams
-# while services start and stop, with no error; then N minutes (10) of each fuzzer. Every seed is printed, and
+# while services start and stop, with no error; then N minutes (60) of everything at once with clients that vanish in
+# every phase, after which nothing may be left; then N minutes (10) of each fuzzer. Every seed is printed, and
 # --seed repeats it. As root it uses a Docker engine of its own where none runs. Ends with a line a part; not 0
 # when one failed.
 set -uo pipefail
@@ -13,6 +14,7 @@ rounds=100
 seed=$((RANDOM * 32768 + RANDOM))
 fuzz_minutes=10
 load_minutes=2
+mixed_minutes=60
 platforms=(local-process local-docker)
 
 usage() {
@@ -24,6 +26,7 @@ while [ $# -gt 0 ]; do
     --seed) seed=${2:?--seed needs a number}; shift ;;
     --fuzz-minutes) fuzz_minutes=${2:?--fuzz-minutes needs a number}; shift ;;
     --load-minutes) load_minutes=${2:?--load-minutes needs a number}; shift ;;
+    --mixed-minutes) mixed_minutes=${2:?--mixed-minutes needs a number}; shift ;;
     --platform) platforms=("${2:?--platform needs a name}"); shift ;;
     -h | --help) usage; exit 0 ;;
     *[!0-9]* | '') echo "soak.sh: unknown argument \"$1\"; usage: $(usage)" >&2; exit 2 ;;
@@ -60,6 +63,7 @@ for platform in "${platforms[@]}"; do
   [ "$rounds" -eq 0 ] || part "crash-$platform" soak crash --platform "$platform" --rounds "$rounds"
 done
 [ "$load_minutes" -eq 0 ] || part load soak load --seconds $((load_minutes * 60))
+[ "$mixed_minutes" -eq 0 ] || part mixed soak mixed --seconds $((mixed_minutes * 60))
 [ "$fuzz_minutes" -eq 0 ] || part fuzz scripts/fuzz.sh $((fuzz_minutes * 60)) "$seed"
 
 echo "=== seed $seed, $SECONDS s"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what is missing, builds, runs every test, and ends with the counts:
-#   scripts/test.sh                   release with all tests, ASan+UBSan, TSan, thread annotations, a minute of each fuzzer
+#   scripts/test.sh                   release with all tests, two minutes of mixed load, ASan+UBSan, TSan, thread
+#                                     annotations, a minute of each fuzzer
 #   scripts/test.sh --release-only    release with all tests
 # The last line is "N passed, N failed, N skipped". Not 0 when anything failed, or when a test was skipped
 # for a reason that tests/allowed_skips does not name. Results stay in build/test-results.
@@ -58,6 +59,7 @@ export CTEST_OUTPUT_ON_FAILURE=1
 if section dependencies scripts/deps.sh && section release-build build release; then
   section release-tests tests release
   if ! $release_only; then
+    section mixed-load scripts/soak.sh 0 --load-minutes 0 --mixed-minutes 2 --fuzz-minutes 0
     section thread-annotations scripts/check_thread_annotations.py build/release
     section asan-build build asan && section asan-tests tests asan -L 'unit|component'
     section tsan-build build tsan && section tsan-tests tests tsan -L 'unit|component'

@@ -1,7 +1,9 @@
-"""Long runs for scripts/soak.sh: daemons that die at random moments, and chats while services come and go.
+"""Long runs for scripts/soak.sh: daemons that die at random moments, chats while services come and go, and everything at
+once with clients that vanish (soak_mixed.py).
 
     soak.py crash --platform local-docker --rounds 100 --seed 7 [--first 31]
     soak.py load --seconds 120 --clients 24 --seed 7
+    soak.py mixed --seconds 3600 --clients 48 --seed 7
 
 Each round has a folder and random numbers of its own, made from the seed and its number, so that a round can be
 run again alone. What a daemon answered holds for the daemons after it; what it did not answer is asked again."""
@@ -25,6 +27,7 @@ import grpc
 import crash_cases
 import docker_engine
 import harness
+import soak_mixed
 from crash_cases import BROKEN_MODEL, MODEL, pb
 from test_crash_local_docker import LocalDocker
 from test_crash_local_process import LocalProcess
@@ -310,10 +313,13 @@ def main():
     loads = phases.add_parser("load")
     loads.add_argument("--seconds", type=int, default=120)
     loads.add_argument("--clients", type=int, default=24)
-    for each in (crashes, loads):
+    mixes = phases.add_parser("mixed")
+    mixes.add_argument("--seconds", type=int, default=3600)
+    mixes.add_argument("--clients", type=int, default=48)
+    for each in (crashes, loads, mixes):
         each.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
-    return 1 if {"crash": crash, "load": load}[options.phase](options) else 0
+    return 1 if {"crash": crash, "load": load, "mixed": soak_mixed.run}[options.phase](options) else 0
 
 
 if __name__ == "__main__":
