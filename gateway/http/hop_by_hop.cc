@@ -94,30 +94,6 @@ MessageError SelectFields(const FieldList& fields, Forwarding* forwarding) {
   return {};
 }
 
-// Calls `visit` with the received-by of each element of Via until it returns false. A comma in a
-// comment separates nothing.
-template <typename Visitor>
-void VisitVia(const FieldList& fields, Visitor visit) {
-  for (const Field& field : fields) {
-    if (field.id != FieldId::kVia) continue;
-    std::string_view rest = field.value;
-    while (!rest.empty()) {
-      size_t end = 0;
-      for (int depth = 0; end < rest.size() && (depth > 0 || rest[end] != ','); ++end) {
-        if (rest[end] == '(') ++depth;
-        if (rest[end] == ')' && depth > 0) --depth;
-      }
-      // received-protocol RWS received-by [ RWS comment ]
-      std::string_view element = TrimOws(rest.substr(0, end));
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-      element.remove_prefix(std::min(element.find_first_of(" \t"), element.size()));
-      element = TrimOws(element);
-      element = element.substr(0, element.find_first_of(" \t("));
-      if (!element.empty() && !visit(element)) return;
-    }
-  }
-}
-
 }  // namespace
 
 MessageError SelectRequestFields(const RequestHead& head, Forwarding* forwarding) {
@@ -134,22 +110,27 @@ bool KeepsConnection(Version version, const Forwarding& forwarding) {
   return version == Version::kHttp11 && !forwarding.close;
 }
 
+// A comma in a comment separates nothing.
 bool ViaNames(const FieldList& fields, std::string_view pseudonym) {
-  bool found = false;
-  VisitVia(fields, [&](std::string_view name) {
-    found = EqualsIgnoreCase(name, pseudonym);
-    return !found;
-  });
-  return found;
-}
-
-size_t ViaHops(const FieldList& fields) {
-  size_t hops = 0;
-  VisitVia(fields, [&](std::string_view) {
-    ++hops;
-    return true;
-  });
-  return hops;
+  for (const Field& field : fields) {
+    if (field.id != FieldId::kVia) continue;
+    std::string_view rest = field.value;
+    while (!rest.empty()) {
+      size_t end = 0;
+      for (int depth = 0; end < rest.size() && (depth > 0 || rest[end] != ','); ++end) {
+        if (rest[end] == '(') ++depth;
+        if (rest[end] == ')' && depth > 0) --depth;
+      }
+      // received-protocol RWS received-by [ RWS comment ]
+      std::string_view element = TrimOws(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      element.remove_prefix(std::min(element.find_first_of(" \t"), element.size()));
+      element = TrimOws(element);
+      if (EqualsIgnoreCase(element.substr(0, element.find_first_of(" \t(")), pseudonym))
+        return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace tao::http

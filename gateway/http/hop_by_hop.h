@@ -33,7 +33,5 @@ bool KeepsConnection(Version version, const Forwarding& forwarding);
 // Whether `pseudonym` has already forwarded this message: sending it on would be a loop. A Via that
 // does not follow the grammar names nobody.
 bool ViaNames(const FieldList& fields, std::string_view pseudonym);
-// How many intermediaries Via lists: the other end of a loop through differently named gateways.
-size_t ViaHops(const FieldList& fields);
 
 }  // namespace tao::http

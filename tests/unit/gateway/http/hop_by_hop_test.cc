@@ -126,7 +126,6 @@ TEST(HopByHop, ViaTellsALoop) {
   EXPECT_FALSE(ViaNames(fields, "commented"));
   EXPECT_FALSE(ViaNames(fields, "nonsense"));
   EXPECT_FALSE(ViaNames(fields, "tao-1"));
-  EXPECT_EQ(ViaHops(fields), 3u);
 }
 
 }  // namespace
