@@ -65,7 +65,7 @@ std::string RowOf(const ErrorRule& rule) {
       rule.retry_after_s == 0 ? "" : absl::StrFormat("%d s ", rule.retry_after_s);
   const char* const should =
       rule.should_retry.has_value() ? *rule.should_retry ? "true " : "false " : "";
-  return absl::StrFormat("| `%s` | %s | %d | %s | %s| %s| %s | ", rule.name,
+  return absl::StrFormat("| `%s` | %s | %d | %s | %s| %s| `tao-inference; error=%s` | ", rule.name,
                          absl::StatusCodeToString(rule.code), rule.http_status, rule.type, retry,
                          should, rule.proxy_status);
 }
