@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "server/base/log.h"
 #include "server/base/strings.h"
 
 namespace tao::gateway {
@@ -21,6 +22,7 @@ constexpr size_t kMostWaitingBytes = size_t{16} << 20;
 // A worker hands its lines over when there are so many, or after a second.
 constexpr size_t kFlushBytes = 64 * 1024;
 constexpr absl::Duration kFlushInterval = absl::Seconds(1);
+constexpr std::string_view kStderr = "-";  // as a path
 // For a reader of stderr that is not ready.
 constexpr int kPatienceMs = 1000;
 
@@ -28,24 +30,47 @@ uint64_t LinesIn(std::string_view text) {
   return static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
+// -1: errno says why.
+int OpenForAppending(const std::string& path) {
+  if (path == kStderr) return ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+  return ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AccessLogFile>> AccessLogFile::Open(const std::string& path) {
-  const int fd = path == "-"
-                     ? ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
-                     : ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+  const int fd = OpenForAppending(path);
   if (fd < 0) {
     return absl::FailedPreconditionError(
         absl::StrFormat("access log %s: cannot be opened: %s; name a file that can be written with "
                         "--access-log, or - for stderr",
                         base::Quoted(path), std::strerror(errno)));
   }
-  return std::unique_ptr<AccessLogFile>(new AccessLogFile(fd));
+  return std::unique_ptr<AccessLogFile>(new AccessLogFile(path, fd));
 }
 
 AccessLogFile::~AccessLogFile() {
   // Behind everything that waits, so that it is the last to use the file.
-  writer_.Post([fd = fd_] { ::close(fd); });
+  writer_.Post([this] { ::close(fd_); });
+}
+
+void AccessLogFile::Reopen() {
+  // Behind everything that waits: it belongs to the file that was.
+  if (path_ != kStderr) writer_.Post([this] { OpenAnew(); });
+}
+
+// On the writer's thread.
+void AccessLogFile::OpenAnew() {
+  const int fd = OpenForAppending(path_);
+  if (fd < 0) {
+    base::Log(base::LogLevel::kError, "gateway",
+              "the access log cannot be opened anew; its lines still go to the file that it was",
+              {{"file", path_}, {"error", std::strerror(errno)}});
+    return;
+  }
+  ::close(std::exchange(fd_, fd));
+  in_line_ = false;
+  base::Log(base::LogLevel::kInfo, "gateway", "the access log was opened anew", {{"file", path_}});
 }
 
 void AccessLogFile::Append(std::string lines) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "gateway/transport/deadline_wheel.h"
 #include "server/base/work_pool.h"
@@ -29,15 +30,23 @@ class AccessLogFile {
 
   // Whole lines. Does not block.
   void Append(std::string lines);
+  // Opens the path anew, for lines that are handed over from here on: what rotates logs has given
+  // the file another name. If it cannot be opened the old one is kept, and the log says so. stderr
+  // stays. Does not block.
+  void Reopen();
   uint64_t lost_lines() const { return lost_lines_.load(std::memory_order_relaxed); }
 
  private:
-  explicit AccessLogFile(int fd) : fd_(fd) {}
+  AccessLogFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
 
   void Write(const std::string& lines);
+  void OpenAnew();
 
-  const int fd_;
+  const std::string path_;
+  // The writer's thread alone.
+  int fd_;
   bool in_line_ = false;  // the last write broke off within a line
+
   std::atomic<size_t> waiting_bytes_ = 0;
   std::atomic<uint64_t> lost_lines_ = 0;
   base::WorkPool writer_{1, SIZE_MAX};  // the last: it ends first

@@ -75,8 +75,8 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const GatewayConfig& con
     });
   }
   base::Log(base::LogLevel::kInfo, "gateway", "limits",
-            {{"connections", std::to_string(gateway->load_.connections.all())},
-             {"connections_per_client", std::to_string(gateway->load_.connections.per_client())}});
+            {{"connections", gateway->load_.connections.all()},
+             {"connections_per_client", gateway->load_.connections.per_client()}});
   for (const auto& worker : gateway->workers_) worker->Start();
   if (!config.admin_listen.empty()) {
     Gateway* const raw = gateway.get();
@@ -189,6 +189,10 @@ uint16_t Gateway::admin_port() const { return admin_ == nullptr ? 0 : admin_->po
 LocalReply Gateway::Readiness() const {
   base::MutexLock lock(mutex_);
   return ReadinessReply(draining_, generation_ > 0);
+}
+
+void Gateway::ReopenAccessLog() {
+  if (access_log_ != nullptr) access_log_->Reopen();
 }
 
 std::optional<GatewayMetrics> Gateway::CollectMetrics() {

@@ -83,6 +83,10 @@ class Gateway : public routing::ExchangeCounter {
   std::string admin_address() const;
   uint16_t admin_port() const;
 
+  // The access log's file has been renamed: goes on in a new one (AccessLogFile::Reopen). Does not
+  // block.
+  void ReopenAccessLog();
+
   // What the workers counted, added up. Blocks until all have told, 5 s at most: then, and when
   // they have ended, nullopt.
   std::optional<GatewayMetrics> CollectMetrics();

@@ -116,7 +116,7 @@ class Server {
   ~Server() { Stop(); }
 
   absl::Status Start();
-  // Returns when a signal arrived, having done what is due meanwhile.
+  // Returns when a signal to end arrived, having done what is due meanwhile.
   void RunUntil(int signals);
   void Stop();
 
@@ -316,7 +316,16 @@ absl::Status Server::Start() {
 void Server::RunUntil(int signals) {
   constexpr int kPruneEveryMs = 60'000;
   pollfd waiting{.fd = signals, .events = POLLIN, .revents = 0};
-  while (poll(&waiting, 1, kPruneEveryMs) <= 0) lifecycle_->Prune();
+  while (true) {
+    if (poll(&waiting, 1, kPruneEveryMs) <= 0) {
+      lifecycle_->Prune();
+      continue;
+    }
+    signalfd_siginfo signal{};
+    if (read(signals, &signal, sizeof signal) != sizeof signal) continue;
+    if (signal.ssi_signo != SIGHUP) return;
+    gateway_->ReopenAccessLog();
+  }
 }
 
 void Server::Stop() {
