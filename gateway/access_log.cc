@@ -56,6 +56,9 @@ void WriteAccessLog(AccessLogBuffer& own, const AccessLogRequest& request, const
   const std::string_view why = base::ToStd(status.message()).substr(0, kMaxWhyBytes);
   const double first_byte_ms = times.answered == 0 ? 0 : Milliseconds(times.answered - times.begun);
 
+  const double first_event_ms =
+      times.events.first == 0 ? 0 : Milliseconds(times.events.first - times.begun);
+
   if (!own.wanted()) {
     base::Log(level, "gateway", "exchange",
               {{"request_id", std::string(request.request_id)},
@@ -75,7 +78,11 @@ void WriteAccessLog(AccessLogBuffer& own, const AccessLogRequest& request, const
                {"first_byte_ms", first_byte_ms},
                {"connect_ms", Milliseconds(times.connect)},
                {"held_ms", Milliseconds(times.held)},
-               {"overhead_ms", Milliseconds(times.Overhead())}});
+               {"overhead_ms", Milliseconds(times.Overhead())},
+               {"stream", std::string(ToString(end.stream))},
+               {"events", times.events.count},
+               {"first_event_ms", first_event_ms},
+               {"longest_gap_ms", Milliseconds(times.events.longest_gap)}});
     return;
   }
   std::string& out = own.text();
@@ -100,6 +107,12 @@ void WriteAccessLog(AccessLogBuffer& own, const AccessLogRequest& request, const
   AppendNumber(out, "connect_ms", Milliseconds(times.connect));
   AppendNumber(out, "held_ms", Milliseconds(times.held));
   AppendNumber(out, "overhead_ms", Milliseconds(times.Overhead()));
+  if (end.stream != StreamOutcome::kNone) {
+    chat::AppendJsonMember(out, "stream", ToString(end.stream));
+    AppendNumber(out, "events", times.events.count);
+    AppendNumber(out, "first_event_ms", first_event_ms);
+    AppendNumber(out, "longest_gap_ms", Milliseconds(times.events.longest_gap));
+  }
   out += "}\n";
   own.Added();
 }

@@ -172,7 +172,7 @@ Task<absl::Status> AnswerRelay::Relay() {
   BodyPiece piece{short_, short_ended_};
   while (true) {
     if (is_event_stream_) {
-      events_.Feed(piece.data);
+      FollowEvents(piece.data);
       // Clients leave at [DONE], so the end of the body goes out in the same write.
       if (events_.done_seen()) piece.last = true;
     }
@@ -181,6 +181,16 @@ Task<absl::Status> AnswerRelay::Relay() {
     status = co_await NextPiece(&piece);
     if (!status.ok()) co_return status;
   }
+}
+
+void AnswerRelay::FollowEvents(std::string_view data) {
+  const uint64_t before = events_.events();
+  events_.Feed(data);
+  EventTimes& times = times_.events;
+  times.followed = true;
+  times.error = events_.error_seen();
+  times.done = events_.done_seen();
+  if (events_.events() != before) times.Came(events_.events() - before, ExchangeTimes::Now());
 }
 
 Task<absl::Status> AnswerRelay::Translate() {

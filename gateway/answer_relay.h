@@ -48,6 +48,7 @@ class AnswerRelay {
   transport::Task<absl::Status> AddAdvice(Answer* answer);
   transport::Task<absl::Status> ReadShort();
   transport::Task<absl::Status> Relay();
+  void FollowEvents(std::string_view data);
   transport::Task<absl::Status> Translate();
   transport::Task<absl::Status> NextPiece(transport::BodyPiece* piece);
   transport::Task<absl::Status> Write(std::string_view data, bool last);

@@ -26,7 +26,40 @@ ClosedBy WhoClosed(const absl::Status& status, std::optional<ErrorToken> token,
   }
 }
 
+// What the service said of itself goes before what happened to the stream later.
+StreamOutcome OutcomeOf(const absl::Status& status, const ExchangeEnd& end,
+                        const EventTimes& events) {
+  if (!events.followed) return StreamOutcome::kNone;
+  if (events.error) return StreamOutcome::kErrorEvent;
+  if (status.ok()) return events.done ? StreamOutcome::kOk : StreamOutcome::kNoDone;
+  if (end.closed_by == ClosedBy::kClient) return StreamOutcome::kClientLeft;
+  if (end.token == ErrorToken::kUpstreamTimeout) return StreamOutcome::kTimeout;
+  return end.closed_by == ClosedBy::kUpstream ? StreamOutcome::kTruncated : StreamOutcome::kCut;
+}
+
 }  // namespace
+
+std::string_view ToString(StreamOutcome outcome) {
+  switch (outcome) {
+    case StreamOutcome::kOk:
+      return "ok";
+    case StreamOutcome::kNoDone:
+      return "no_done";
+    case StreamOutcome::kErrorEvent:
+      return "upstream_error_event";
+    case StreamOutcome::kClientLeft:
+      return "client_cancel";
+    case StreamOutcome::kTruncated:
+      return "upstream_truncated";
+    case StreamOutcome::kTimeout:
+      return "timeout";
+    case StreamOutcome::kCut:
+      return "cut";
+    case StreamOutcome::kNone:
+      break;
+  }
+  return "";
+}
 
 std::string_view ToString(ClosedBy by) {
   switch (by) {
@@ -60,6 +93,7 @@ ExchangeEnd EndOf(const Exchange& exchange, const absl::Status& status,
   end.body_bytes = exchange.body_bytes();
   end.answer_bytes = exchange.answer_bytes();
   end.duration = ExchangeTimes::Now() - times.begun;
+  end.stream = OutcomeOf(status, end, times.events);
   return end;
 }
 

@@ -24,6 +24,21 @@ enum class ClosedBy {
 };
 std::string_view ToString(ClosedBy by);  // "", "client", "upstream", "gateway"
 
+// What became of a stream that was relayed.
+enum class StreamOutcome {
+  kNone,        // the answer was none, or not that far
+  kOk,          // [DONE], and nothing wrong before it
+  kNoDone,      // it ended in order, without [DONE]: perhaps not the whole text
+  kErrorEvent,  // the service said within it that it failed
+  kClientLeft,
+  kTruncated,  // the service broke it off
+  kTimeout,    // the service fell silent
+  kCut,        // we ended it: the drain, or a stop of the service
+};
+// "", "ok", "no_done", "upstream_error_event", "client_cancel", "upstream_truncated", "timeout",
+// "cut"
+std::string_view ToString(StreamOutcome outcome);
+
 struct ExchangeEnd {
   // What the client was told; 499 when it left.
   int code = 0;
@@ -34,6 +49,7 @@ struct ExchangeEnd {
   uint64_t body_bytes = 0;
   uint64_t answer_bytes = 0;
   int64_t duration = 0;  // nanoseconds
+  StreamOutcome stream = StreamOutcome::kNone;
 };
 
 // `status`: what Exchange::Run returned.

@@ -13,6 +13,19 @@ constexpr int64_t kMostMicroseconds = 1'000'000'000'000;  // 11 days
 
 }  // namespace
 
+void EventTimes::Came(uint64_t more, int64_t now) {
+  if (more == 0) return;
+  count += more;
+  if (first == 0) {
+    first = now;
+  } else {
+    gaps.Observe(now - last);
+    longest_gap = std::max(longest_gap, now - last);
+  }
+  gaps.Observe(0, static_cast<uint32_t>(more - 1));
+  last = now;
+}
+
 int64_t ExchangeTimes::Now() {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -10,7 +10,25 @@
 #include <cstdint>
 #include <string_view>
 
+#include "gateway/histogram.h"
+
 namespace tao::gateway {
+
+// Of a stream that is relayed: when its events came, as the gateway read them. Those that came in
+// one read have no time between them. Comments and our own events are none.
+struct EventTimes {
+  bool followed = false;  // the answer is such a stream
+  bool error = false;     // the service sent an error event
+  bool done = false;      // ... and [DONE]
+  uint64_t count = 0;
+  int64_t first = 0;
+  int64_t last = 0;
+  int64_t longest_gap = 0;
+  GapHistogram gaps;
+
+  // `more` events have come, just now.
+  void Came(uint64_t more, int64_t now);
+};
 
 // Nanoseconds of the monotonic clock; 0: it has not come to that.
 struct ExchangeTimes {
@@ -26,6 +44,7 @@ struct ExchangeTimes {
   // How long these took.
   int64_t held = 0;     // waiting for READY
   int64_t connect = 0;  // opening a connection
+  EventTimes events;
 
   // A long body is sent while it is read: then only the way of the answer's head tells of us.
   void SentWhileRead() { sendable = sent = Now(); }

@@ -19,27 +19,37 @@ inline constexpr std::array<int64_t, 13> kOverheadBounds = {
     10'000,    25'000,    50'000,     100'000,    250'000,     500'000,      1'000'000,
     2'500'000, 5'000'000, 10'000'000, 25'000'000, 100'000'000, 1'000'000'000};
 
-template <const auto& kBounds>
+// Between two events of a stream: a token takes milliseconds, a silence ends after five minutes.
+inline constexpr std::array<int64_t, 9> kGapBounds = {
+    5'000'000,     25'000'000,     100'000'000,    250'000'000,    1'000'000'000,
+    2'500'000'000, 10'000'000'000, 60'000'000'000, 300'000'000'000};
+
+// `Count`: of one stream, which has thousands of events, or of all requests of a service.
+template <const auto& kBounds, typename Count = uint64_t>
 class Histogram {
  public:
-  void Observe(int64_t nanoseconds) {
+  void Observe(int64_t nanoseconds, Count times = 1) {
     const auto at = std::lower_bound(kBounds.begin(), kBounds.end(), nanoseconds);
-    ++counts_[static_cast<size_t>(at - kBounds.begin())];
-    sum_ += nanoseconds;
+    counts_[static_cast<size_t>(at - kBounds.begin())] += times;
+    sum_ += nanoseconds * static_cast<int64_t>(times);
   }
-  void Add(const Histogram& other) {
-    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
-    sum_ += other.sum_;
+  template <typename OtherCount>
+  void Add(const Histogram<kBounds, OtherCount>& other) {
+    for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts()[i];
+    sum_ += other.sum();
   }
 
   static constexpr const auto& bounds() { return kBounds; }
   // Of the values up to each bound and above the one before; the last: above all bounds.
-  const std::array<uint64_t, kBounds.size() + 1>& counts() const { return counts_; }
+  const std::array<Count, kBounds.size() + 1>& counts() const { return counts_; }
   int64_t sum() const { return sum_; }  // nanoseconds
 
  private:
-  std::array<uint64_t, kBounds.size() + 1> counts_ = {};
+  std::array<Count, kBounds.size() + 1> counts_ = {};
   int64_t sum_ = 0;
 };
+
+// Of one stream's events.
+using GapHistogram = Histogram<kGapBounds, uint32_t>;
 
 }  // namespace tao::gateway

@@ -30,6 +30,10 @@ void ServiceMetrics::Count(const ExchangeEnd& end, const ExchangeTimes& times) {
   answers.Count(end.code, end.token);
   duration.Observe(end.duration);
   if (times.answered != 0) first_byte.Observe(times.answered - times.begun);
+  ++streams[static_cast<size_t>(end.stream)];
+  if (times.events.first != 0) first_event.Observe(times.events.first - times.begun);
+  gaps.Add(times.events.gaps);
+  events += times.events.count;
   body_bytes += end.body_bytes;
   answer_bytes += end.answer_bytes;
   ++broken[static_cast<size_t>(end.stage)][static_cast<size_t>(end.closed_by)];
@@ -39,6 +43,10 @@ void ServiceMetrics::Add(const ServiceMetrics& other) {
   answers.Add(other.answers);
   duration.Add(other.duration);
   first_byte.Add(other.first_byte);
+  AddEach(streams, other.streams);
+  first_event.Add(other.first_event);
+  gaps.Add(other.gaps);
+  events += other.events;
   body_bytes += other.body_bytes;
   answer_bytes += other.answer_bytes;
   for (size_t stage = 0; stage < kStages; ++stage) AddEach(broken[stage], other.broken[stage]);

@@ -28,6 +28,7 @@ namespace tao::gateway {
 inline constexpr size_t kStages = 5;     // of ExchangeStage
 inline constexpr size_t kClosers = 4;    // of ClosedBy
 inline constexpr size_t kEndpoints = 7;  // of Endpoint
+inline constexpr size_t kOutcomes = 8;   // of StreamOutcome
 
 // Answers by status and error token. There are few kinds, so they are looked for one by one.
 class AnswerCounts {
@@ -51,6 +52,10 @@ struct ServiceMetrics {
   AnswerCounts answers;
   Histogram<kDurationBounds> duration;
   Histogram<kDurationBounds> first_byte;
+  std::array<uint64_t, kOutcomes> streams = {};  // by StreamOutcome
+  Histogram<kDurationBounds> first_event;
+  Histogram<kGapBounds> gaps;
+  uint64_t events = 0;
   uint64_t body_bytes = 0;
   uint64_t answer_bytes = 0;
   std::array<std::array<uint64_t, kClosers>, kStages> broken = {};  // by stage and ClosedBy

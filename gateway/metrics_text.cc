@@ -117,6 +117,44 @@ std::string_view EndpointName(Endpoint endpoint) {
   return "none";
 }
 
+// Of services that have answered with a stream.
+void WriteStreams(Writer& out, const std::vector<Row>& all) {
+  std::vector<Row> rows;
+  for (const Row& row : all) {
+    const auto& streams = row.counted->streams;
+    if (std::any_of(streams.begin() + 1, streams.end(),
+                    [](uint64_t count) { return count != 0; })) {
+      rows.push_back(row);
+    }
+  }
+  out.Family("tao_gateway_streams_total", "counter",
+             "Event streams of services that have ended, by what became of them.");
+  for (const Row& row : rows) {
+    for (size_t outcome = 1; outcome < kOutcomes; ++outcome) {
+      if (row.counted->streams[outcome] == 0) continue;
+      out.Sample({{"job_id", row.job_id},
+                  {"network_arch", row.network_arch},
+                  {"outcome", ToString(static_cast<StreamOutcome>(outcome))}},
+                 row.counted->streams[outcome]);
+    }
+  }
+  out.Family("tao_gateway_stream_events_total", "counter", "Events of these streams.");
+  for (const Row& row : rows) {
+    out.Sample({{"job_id", row.job_id}, {"network_arch", row.network_arch}}, row.counted->events);
+  }
+  out.Family("tao_gateway_stream_first_event_seconds", "histogram",
+             "From the head of a request to the first event of the service's stream.");
+  for (const Row& row : rows) {
+    out.Samples({{"job_id", row.job_id}, {"network_arch", row.network_arch}},
+                row.counted->first_event);
+  }
+  out.Family("tao_gateway_stream_event_gap_seconds", "histogram",
+             "Between two events of a stream, as they came.");
+  for (const Row& row : rows) {
+    out.Samples({{"job_id", row.job_id}, {"network_arch", row.network_arch}}, row.counted->gaps);
+  }
+}
+
 void WriteServices(Writer& out, const std::vector<Row>& rows) {
   out.Family("tao_gateway_requests_total", "counter",
              "Chat completions that have ended, by what the client was told.");
@@ -141,6 +179,7 @@ void WriteServices(Writer& out, const std::vector<Row>& rows) {
     out.Samples({{"job_id", row.job_id}, {"network_arch", row.network_arch}},
                 row.counted->first_byte);
   }
+  WriteStreams(out, rows);
   out.Family("tao_gateway_request_body_bytes_total", "counter", "Bytes of request bodies read.");
   for (const Row& row : rows) {
     out.Sample({{"job_id", row.job_id}, {"network_arch", row.network_arch}},

@@ -6,8 +6,30 @@
 namespace tao::chat {
 namespace {
 
+constexpr std::string_view kData = "data:";
 constexpr std::string_view kDone = "data: [DONE]";
 constexpr std::string_view kDoneTight = "data:[DONE]";  // the space is optional
+
+void SkipSpaces(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+}
+
+// Whether data begins as `{"error":` with something other than null. Of an object whose other
+// members come first nobody would know without parsing it; servers write this one alone.
+bool IsError(std::string_view data) {
+  constexpr std::string_view kName = "\"error\"";
+  SkipSpaces(data);
+  if (!data.starts_with('{')) return false;
+  data.remove_prefix(1);
+  SkipSpaces(data);
+  if (!data.starts_with(kName)) return false;
+  data.remove_prefix(kName.size());
+  SkipSpaces(data);
+  if (!data.starts_with(':')) return false;
+  data.remove_prefix(1);
+  SkipSpaces(data);
+  return !data.empty() && data.front() != 'n';
+}
 
 }  // namespace
 
@@ -16,16 +38,18 @@ void SseBoundary::Feed(std::string_view bytes) {
   const std::string_view tail = bytes.substr(bytes.size() - std::min<size_t>(bytes.size(), 4));
   for (const char c : tail) last_ = last_ << 8 | static_cast<unsigned char>(c);
   at_boundary_ = (last_ & 0xffff) == 0x0a0a || (last_ & 0xffff) == 0x0d0d || last_ == 0x0d0a0d0a;
-  if (!done_seen_) FindDone(bytes);
+  if (!done_seen_) FollowLines(bytes);
 }
 
 // Line by line, as the HTML standard's event stream parser cuts them (LF, CR or CRLF).
-void SseBoundary::FindDone(std::string_view bytes) {
-  while (!bytes.empty()) {
+void SseBoundary::FollowLines(std::string_view bytes) {
+  while (!bytes.empty() && !done_seen_) {
     if (after_cr_ && bytes.front() == '\n') bytes.remove_prefix(1);
     after_cr_ = false;
     const size_t end = std::min(bytes.find_first_of("\r\n"), bytes.size());
-    line_.append(bytes.substr(0, std::min(end, kDone.size() + 1 - line_.size())));
+    const size_t kept = std::min(end, kLineBytes - line_size_);
+    std::memcpy(line_.data() + line_size_, bytes.data(), kept);
+    line_size_ += static_cast<uint8_t>(kept);
     if (end == bytes.size()) return;
     after_cr_ = bytes[end] == '\r';
     EndLine();
@@ -34,9 +58,21 @@ void SseBoundary::FindDone(std::string_view bytes) {
 }
 
 void SseBoundary::EndLine() {
-  if (line_ == kDone || line_ == kDoneTight) done_in_event_ = true;
-  if (line_.empty()) done_seen_ = done_seen_ || done_in_event_;
-  line_.clear();
+  const std::string_view line(line_.data(), line_size_);
+  line_size_ = 0;
+  if (line.empty()) {
+    if (data_in_event_) ++events_;
+    error_seen_ = error_seen_ || (data_in_event_ && (error_in_event_ || named_error_));
+    done_seen_ = done_seen_ || done_in_event_;
+    data_in_event_ = error_in_event_ = named_error_ = false;
+  } else if (line == kDone || line == kDoneTight) {
+    done_in_event_ = true;
+  } else if (line.starts_with(kData)) {
+    if (!data_in_event_) error_in_event_ = IsError(line.substr(kData.size()));
+    data_in_event_ = true;
+  } else if (line == "event: error" || line == "event:error") {
+    named_error_ = true;
+  }
 }
 
 }  // namespace tao::chat

@@ -1,11 +1,12 @@
 #pragma once
 
-// Follows a relayed event stream to know where an event of our own may be put in, and whether the
-// stream has said that it is complete. Looks at bytes only; never holds or changes them. Externally
-// synchronised.
+// Follows a relayed event stream to know where an event of our own may be put in, whether the
+// stream has said that it is complete, or that it failed, and how many events it had. Looks at the
+// beginnings of lines only; never holds or changes what passes. Externally synchronised.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace tao::chat {
@@ -24,16 +25,31 @@ class SseBoundary {
   // it. What follows changes nothing.
   bool done_seen() const { return done_seen_; }
 
+  // Events with data that have passed whole, up to [DONE], which is none.
+  uint64_t events() const { return events_; }
+  // One of them was an error: `data: {"error": ...}` (not null), as vLLM and OpenAI send it, or
+  // `event: error`.
+  bool error_seen() const { return error_seen_; }
+
  private:
-  void FindDone(std::string_view bytes);
+  // What must be known of a line to tell what it is.
+  static constexpr size_t kLineBytes = 32;
+
+  void FollowLines(std::string_view bytes);
   void EndLine();
 
   uint32_t last_ = 0;  // the last four bytes, newest lowest
   bool at_boundary_ = true;
   bool after_cr_ = false;  // a \n now belongs to the line end before it
-  std::string line_;       // the beginning of the present line, as much as telling [DONE] needs
   bool done_in_event_ = false;
+  bool data_in_event_ = false;
+  bool error_in_event_ = false;
+  bool named_error_ = false;  // the event is `event: error`
   bool done_seen_ = false;
+  bool error_seen_ = false;
+  uint8_t line_size_ = 0;
+  std::array<char, kLineBytes> line_;  // the beginning of the present line
+  uint64_t events_ = 0;
 };
 
 }  // namespace tao::chat

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import harness
 
@@ -51,6 +52,14 @@ def test_chats_are_seen_in_a_scrape_and_in_the_access_log(tmp_path):
                                  lambda: len(found := written(log)) == 4 and found)
         assert sorted(line["status"] for line in lines) == [200, 200, 200, 404]
         assert {line["job_id"] for line in lines if line["status"] == 200} == {job_id}
+
+        # Rotated as logrotate does it.
+        log.rename(tmp_path / "access.jsonl.1")
+        daemon.process.send_signal(signal.SIGHUP)
+        harness.wait_for("the file's making", log.exists)
+        assert daemon.chat(model=ARCH).status == 200
+        harness.wait_for("a line in the new file", lambda: len(written(log)) == 1)
+        assert len(written(tmp_path / "access.jsonl.1")) == 4
 
         daemon.cli("stop", job_id, "--yes")
         harness.wait_for("the end of its series", lambda: not any(("job_id", job_id) in labels

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -271,6 +272,58 @@ TEST(MetricsTest, CountsUpstreamsThatBreakOff) {
   EXPECT_EQ(Value(Scrape(harness), Requests("200", "upstream_reset")), 1);
 }
 
+// S19, S13, S14: what became of each stream, and when its events came.
+TEST(MetricsTest, StreamsAreCountedByWhatBecameOfThem) {
+  const auto chunk = [](const std::string& data) {
+    std::ostringstream size;
+    size << std::hex << data.size();
+    return size.str() + "\r\n" + data + "\r\n";
+  };
+  const std::string event = chunk("data: {\"choices\":[]}\n\n");
+  const std::string done = chunk("data: [DONE]\n\n") + "0\r\n\r\n";
+  const std::map<std::string, std::string> streams = {
+      {"ok", event + event + done},
+      {"no_done", event + "0\r\n\r\n"},
+      {"upstream_error_event", event + chunk("data: {\"error\":{\"code\":500}}\n\n") + done},
+      {"upstream_truncated", event},
+      {"timeout", event},
+      {"client_cancel", event},
+  };
+  FakeUpstream upstream([&](FakeUpstream::Peer& peer) {
+    const std::string wanted = *peer.ReadRequest().Field("X-Wanted");
+    peer.Write(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+        streams.at(wanted));
+    if (wanted == "timeout" || wanted == "client_cancel") peer.WaitForEnd();
+  });
+  const auto stream = [&](const GatewayHarness& harness, const std::string& outcome) {
+    RawSocket client = harness.Connect();
+    client.Write(Post(Body(kArch, ",\"stream\":true"), "X-Wanted: " + outcome + "\r\n"));
+    client.ReadThrough("choices");
+    if (outcome == "client_cancel") {
+      client.Close();
+    } else {
+      client.ReadToEnd();
+    }
+    EXPECT_TRUE(WaitFor(harness,
+                        "tao_gateway_streams_total" + kLabels + ",outcome=\"" + outcome + "\"}", 1))
+        << outcome;
+  };
+  GatewayConfig impatient = WithAdmin();
+  impatient.upstream.timeouts.between_bytes = absl::Milliseconds(100);
+  stream(GatewayHarness({ServiceAt(upstream.port())}, impatient), "timeout");
+
+  GatewayHarness harness({ServiceAt(upstream.port())}, WithAdmin());
+  for (const auto& [outcome, bytes] : streams) {
+    if (outcome != "timeout") stream(harness, outcome);
+  }
+  const std::string text = Scrape(harness);
+  EXPECT_EQ(Value(text, "tao_gateway_stream_events_total" + kLabels + "}"), 7);
+  EXPECT_EQ(Value(text, "tao_gateway_stream_first_event_seconds_count" + kLabels + "}"), 5);
+  EXPECT_EQ(Value(text, "tao_gateway_stream_event_gap_seconds_count" + kLabels + "}"), 2);
+  EXPECT_GT(Value(text, "tao_gateway_stream_first_event_seconds_sum" + kLabels + "}"), 0);
+}
+
 TEST(MetricsTest, SeriesOfAStoppedServiceVanish) {
   FakeUpstream upstream(Answers(FlaskAnswer(kCompletion)));
   GatewayHarness harness({ServiceAt(upstream.port())}, WithAdmin());
@@ -352,6 +405,68 @@ TEST_F(AccessLogTest, HasOneLineForEachExchange) {
   }
   EXPECT_TRUE(mine["held_ms"].is_number());
   EXPECT_TRUE(mine["overhead_ms"].is_number());
+}
+
+TEST_F(AccessLogTest, TellsOfAStreamsEvents) {
+  FakeUpstream upstream(
+      Answers("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+              "data: {}\n\n: x\n\ndata: {}\n\ndata: [DONE]\n\n"));
+  {
+    GatewayConfig config = GatewayHarness::Config();
+    config.access_log = path_;
+    GatewayHarness harness({ServiceAt(upstream.port())}, config);
+    EXPECT_TRUE(harness.Ask(Post(Body(kArch, ",\"stream\":true"))).whole);
+  }
+  const std::vector<nlohmann::json> lines = Lines();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["stream"], "ok");
+  EXPECT_EQ(lines[0]["events"], 2);
+  EXPECT_GT(lines[0]["first_event_ms"].get<double>(), 0);
+  EXPECT_TRUE(lines[0]["longest_gap_ms"].is_number());
+}
+
+// What rotates logs renames the file, then says so.
+TEST_F(AccessLogTest, GoesOnInANewFileWhenItIsOpenedAnew) {
+  FakeUpstream upstream(Answers(FlaskAnswer(kCompletion)));
+  const std::string rotated = path_ + ".1";
+  {
+    GatewayConfig config = GatewayHarness::Config();
+    config.access_log = path_;
+    config.workers = 1;
+    GatewayHarness harness({ServiceAt(upstream.port())}, config);
+    EXPECT_EQ(harness.Ask(Post(Body(kArch), "X-Request-Id: first\r\n")).status(), 200);
+    const absl::Time limit = absl::Now() + kTestLimit;
+    while (Lines().empty() && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(5));
+    std::filesystem::rename(path_, rotated);
+    harness.gateway->ReopenAccessLog();
+    EXPECT_EQ(harness.Ask(Post(Body(kArch), "X-Request-Id: second\r\n")).status(), 200);
+  }
+  const std::vector<nlohmann::json> lines = Lines();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0]["request_id"], "second");
+  std::ifstream file(rotated);
+  std::string line;
+  ASSERT_TRUE(std::getline(file, line));
+  EXPECT_EQ(nlohmann::json::parse(line)["request_id"], "first");
+  EXPECT_FALSE(std::getline(file, line));
+  std::filesystem::remove(rotated);
+}
+
+TEST_F(AccessLogTest, AFileThatCannotBeOpenedAnewIsKept) {
+  FakeUpstream upstream(Answers(FlaskAnswer(kCompletion)));
+  const std::string folder = path_ + ".d";
+  const std::string away = path_ + ".away";
+  std::filesystem::create_directory(folder);
+  {
+    GatewayConfig config = GatewayHarness::Config();
+    config.access_log = folder + "/log";
+    GatewayHarness harness({ServiceAt(upstream.port())}, config);
+    std::filesystem::rename(folder, away);
+    harness.gateway->ReopenAccessLog();
+    EXPECT_EQ(harness.Ask(Post(Body(kArch))).status(), 200);
+  }
+  EXPECT_GT(std::filesystem::file_size(away + "/log"), 0U);
+  std::filesystem::remove_all(away);
 }
 
 TEST_F(AccessLogTest, AFullDiskLosesLinesAndNothingElse) {

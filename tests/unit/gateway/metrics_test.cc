@@ -128,6 +128,40 @@ TEST(MetricsTest, WorkersAddUp) {
   EXPECT_THAT(text, HasSubstr("tao_gateway_exchanges{stage=\"held\"} 3\n"));
 }
 
+TEST(MetricsTest, StreamsTellTheirOutcomeAndTheTimesOfTheirEvents) {
+  GatewayMetrics metrics = MetricsOf({ServiceOf("a"), ServiceOf("none")});
+  const routing::Service& service = *metrics.table->Find("a");
+  ExchangeEnd end = EndAt(&service, 200, 1);
+  end.stream = StreamOutcome::kOk;
+  ExchangeTimes times = Answered();
+  times.events.followed = true;
+  times.events.Came(1, times.begun + 40'000'000);
+  times.events.Came(3, times.begun + 240'000'000);  // three in one read, 200 ms later
+  times.events.Came(0, times.begun + 999'000'000);  // bytes without an event's end
+  EXPECT_EQ(times.events.longest_gap, 200'000'000);
+  metrics.workers.Count(end, times, *metrics.table);
+  end.stream = StreamOutcome::kErrorEvent;
+  metrics.workers.Count(end, times, *metrics.table);
+  metrics.workers.Count(EndAt(metrics.table->Find("none"), 200, 1), Answered(), *metrics.table);
+
+  const std::string text = RenderMetrics(metrics);
+  const std::string labels = "{job_id=\"a\",network_arch=\"cosmos-rl\"";
+  EXPECT_THAT(text, HasSubstr("tao_gateway_streams_total" + labels + ",outcome=\"ok\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("tao_gateway_streams_total" + labels +
+                              ",outcome=\"upstream_error_event\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("tao_gateway_stream_events_total" + labels + "} 8\n"));
+  const std::string first = "tao_gateway_stream_first_event_seconds";
+  EXPECT_THAT(text, HasSubstr(first + "_bucket" + labels + ",le=\"0.025\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr(first + "_bucket" + labels + ",le=\"0.05\"} 2\n"));
+  const std::string gap = "tao_gateway_stream_event_gap_seconds";
+  EXPECT_THAT(text, HasSubstr(gap + "_bucket" + labels + ",le=\"0.005\"} 4\n"));
+  EXPECT_THAT(text, HasSubstr(gap + "_bucket" + labels + ",le=\"0.1\"} 4\n"));
+  EXPECT_THAT(text, HasSubstr(gap + "_bucket" + labels + ",le=\"0.25\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr(gap + "_sum" + labels + "} 0.4\n"));
+  // Who never streamed has no such series.
+  EXPECT_THAT(text, Not(HasSubstr("tao_gateway_stream_events_total{job_id=\"none\"")));
+}
+
 TEST(MetricsTest, LabelsAreEscaped) {
   const std::string text = RenderMetrics(MetricsOf({ServiceOf("a\"b\\c\nd")}));
   EXPECT_THAT(text,

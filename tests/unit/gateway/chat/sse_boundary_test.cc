@@ -66,6 +66,53 @@ INSTANTIATE_TEST_SUITE_P(Streams, SseBoundaryTest,
                          }),
                          [](const auto& test) { return test.param.name; });
 
+struct EventsCase {
+  std::string name;
+  std::string bytes;
+  uint64_t events;
+  bool error_seen;
+};
+
+class SseEventsTest : public testing::TestWithParam<EventsCase> {};
+
+TEST_P(SseEventsTest, AreCountedHoweverSplit) {
+  const std::string& bytes = GetParam().bytes;
+  for (size_t first = 0; first <= bytes.size(); ++first) {
+    SseBoundary boundary;
+    boundary.Feed(std::string_view(bytes).substr(0, first));
+    boundary.Feed(std::string_view(bytes).substr(first));
+    ASSERT_EQ(boundary.events(), GetParam().events) << first;
+    ASSERT_EQ(boundary.error_seen(), GetParam().error_seen) << first;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Streams, SseEventsTest,
+    testing::ValuesIn<EventsCase>({
+        {"None", "", 0, false},
+        {"One", "data: {}\n\n", 1, false},
+        {"OneCrLf", "data: {}\r\n\r\n", 1, false},
+        {"Two", "data: {}\n\ndata: {}\n\n", 2, false},
+        {"NotWholeYet", "data: {}\n\ndata: {}\n", 1, false},
+        {"OfSeveralLines", "data: {\ndata: }\n\n", 1, false},
+        {"CommentsAreNone", ": x\n\n: y\n\ndata: 1\n\n", 1, false},
+        {"ANameAloneIsNone", "event: ping\n\n", 0, false},
+        {"DoneIsNone", "data: 1\n\ndata: [DONE]\n\n", 1, false},
+        {"NothingCountsAfterDone", "data: [DONE]\n\ndata: {\"error\":{}}\n\n", 0, false},
+        {"Error", "data: {\"error\":{\"message\":\"m\"}}\n\ndata: [DONE]\n\n", 1, true},
+        {"ErrorWithSpaces", "data:  { \"error\" : \"text\"}\n\n", 1, true},
+        {"ErrorWithoutSpace", "data:{\"error\":{}}\n\n", 1, true},
+        {"ErrorAfterOthers", "data: {}\n\ndata: {\"error\":{}}\n\n", 2, true},
+        {"ErrorByName", "event: error\ndata: {\"message\":\"m\"}\n\n", 1, true},
+        {"ErrorNotWholeYet", "data: {\"error\":{}}\n", 0, false},
+        {"NullIsNone", "data: {\"error\":null,\"choices\":[]}\n\n", 1, false},
+        {"NullWithSpaceIsNone", "data: {\"error\": null}\n\n", 1, false},
+        {"InAText", "data: {\"c\":\"{\\\"error\\\":1}\"}\n\n", 1, false},
+        {"OtherName", "data: {\"errors\":{}}\n\n", 1, false},
+        {"InASecondLine", "data: 1\ndata: {\"error\":{}}\n\n", 1, false},
+    }),
+    [](const auto& test) { return test.param.name; });
+
 TEST(SseBoundaryLinesTest, LongCostNoMemoryAndStillCount) {
   SseBoundary boundary;
   const std::string text(1 << 16, 'x');
@@ -73,6 +120,7 @@ TEST(SseBoundaryLinesTest, LongCostNoMemoryAndStillCount) {
   for (int i = 0; i < 1000; ++i) boundary.Feed(text);
   EXPECT_FALSE(boundary.at_boundary());
   boundary.Feed("\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(boundary.events(), 1U);
   EXPECT_TRUE(boundary.at_boundary());
   EXPECT_TRUE(boundary.done_seen());
 }
