@@ -83,6 +83,14 @@ constexpr LengthIndex MakeLengthIndex() {
 }
 
 constexpr LengthIndex kByLength = MakeLengthIndex();
+
+constexpr std::array<std::string_view, kFieldIdCount> MakeNames() {
+  std::array<std::string_view, kFieldIdCount> names;
+  for (const KnownName& known : kKnownNames) names[static_cast<size_t>(known.id)] = known.name;
+  return names;
+}
+
+constexpr std::array<std::string_view, kFieldIdCount> kNames = MakeNames();
 static_assert(kByLength.first[kMaxNameBytes + 1] == kKnownCount);  // kMaxNameBytes is large enough
 
 }  // namespace
@@ -90,9 +98,16 @@ static_assert(kByLength.first[kMaxNameBytes + 1] == kKnownCount);  // kMaxNameBy
 FieldId FieldIdOf(std::string_view name) {
   if (name.size() <= kMaxNameBytes) {
     for (size_t i = kByLength.first[name.size()]; i < kByLength.first[name.size() + 1]; ++i) {
-      if (EqualsIgnoreCase(name, kByLength.names[i].name)) return kByLength.names[i].id;
+      const KnownName& known = kByLength.names[i];
+      // Mostly it is another name of that length: its ends tell.
+      if (LowerChar(name.front()) == LowerChar(known.name.front()) &&
+          LowerChar(name.back()) == LowerChar(known.name.back()) &&
+          EqualsIgnoreCase(name, known.name)) {
+        return known.id;
+      }
     }
   }
+  if (name.empty() || LowerChar(name.front()) != 'x') return FieldId::kOther;
   return EqualsIgnoreCase(name.substr(0, kReservedPrefix.size()), kReservedPrefix)
              ? FieldId::kXTaoOther
              : FieldId::kOther;
@@ -107,12 +122,7 @@ FieldId SpoofedFieldId(std::string_view name) {
   return FieldIdOf({hyphened.data(), size});
 }
 
-std::string_view NameOf(FieldId id) {
-  for (const KnownName& known : kKnownNames) {
-    if (known.id == id) return known.name;
-  }
-  return {};
-}
+std::string_view NameOf(FieldId id) { return kNames[static_cast<size_t>(id)]; }
 
 const Field* FieldList::Find(FieldId id) const {
   if (!Has(id)) return nullptr;
@@ -137,13 +147,18 @@ const Field* FieldList::FindByName(std::string_view name) const {
 
 bool FieldList::Add(const Field& field) {
   if (size_ == kCapacity) return false;
-  fields_[size_++] = field;
+  if (size_ == kFew && many_ == nullptr) {
+    many_ = std::make_unique<Field[]>(kCapacity);
+    std::copy(few_.begin(), few_.end(), many_.get());
+  }
+  (many_ == nullptr ? few_.data() : many_.get())[size_++] = field;
   present_.set(static_cast<size_t>(field.id));
   return true;
 }
 
 void FieldList::Clear() {
   size_ = 0;
+  many_.reset();
   present_.reset();
 }
 

@@ -7,6 +7,7 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -86,16 +87,18 @@ struct Field {
   std::string_view value;  // without the white space around it; no CR, LF, NUL or other control
 };
 
-// The field lines of one head, in order, in place: never allocates.
+// The field lines of one head, in order, in place. A connection holds one for as long as its
+// message lasts, so there is room for the usual number of lines only; a head of more allocates
+// once.
 class FieldList {
  public:
   static constexpr size_t kCapacity = 128;
 
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  const Field& operator[](size_t index) const { return fields_[index]; }
-  const Field* begin() const { return fields_.data(); }
-  const Field* end() const { return fields_.data() + size_; }
+  const Field& operator[](size_t index) const { return begin()[index]; }
+  const Field* begin() const { return many_ == nullptr ? few_.data() : many_.get(); }
+  const Field* end() const { return begin() + size_; }
 
   bool Has(FieldId id) const { return present_[static_cast<size_t>(id)]; }
   // The first line with `id`, or null. For a field that must be single, ask Count too.
@@ -111,7 +114,10 @@ class FieldList {
   void Clear();
 
  private:
-  std::array<Field, kCapacity> fields_;
+  static constexpr size_t kFew = 20;
+
+  std::array<Field, kFew> few_;
+  std::unique_ptr<Field[]> many_;  // all of them, once they are more
   size_t size_ = 0;
   std::bitset<kFieldIdCount> present_;
 };

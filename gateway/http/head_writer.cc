@@ -164,6 +164,15 @@ void HeadWriter::Field(std::string_view name, std::string_view value) {
   out_.append(name).append(": ").append(value).append("\r\n");
 }
 
+void HeadWriter::Field(FieldId id, std::string_view value) {
+  const std::string_view name = NameOf(id);
+  if (name.empty() || !IsFieldValue(value)) {
+    refused_ = true;
+    return;
+  }
+  out_.append(name).append(": ").append(value).append("\r\n");
+}
+
 void HeadWriter::Field(FieldId id, uint64_t value) {
   std::array<char, 20> digits;  // 2^64-1 has 20
   const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;

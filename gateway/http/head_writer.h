@@ -29,7 +29,9 @@ std::string_view ReasonPhrase(int status);
 class HeadWriter {
  public:
   // Appends to `out`, which must outlive the writer and must not be changed by others until End().
-  explicit HeadWriter(std::string& out) : out_(out), begin_(out.size()) {}
+  explicit HeadWriter(std::string& out) : out_(out), begin_(out.size()) {
+    out_.reserve(begin_ + kUsualBytes);  // else it would grow six times over
+  }
 
   // One of these first. The target is `base_path` (the backend's, without a trailing slash; mostly
   // empty), `path` and, if there is one, "?" and `query`, all as they were sent to us.
@@ -42,7 +44,7 @@ class HeadWriter {
   void Fields(const FieldList& fields, const FieldMask& kept);
 
   void Field(std::string_view name, std::string_view value);
-  void Field(FieldId id, std::string_view value) { Field(NameOf(id), value); }
+  void Field(FieldId id, std::string_view value);
   void Field(FieldId id, uint64_t value);
 
   // At most one of these two.
@@ -59,6 +61,8 @@ class HeadWriter {
   [[nodiscard]] bool End();
 
  private:
+  static constexpr size_t kUsualBytes = 1000;  // of a head
+
   std::string& out_;
   size_t begin_;
   bool refused_ = false;
