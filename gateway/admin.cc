@@ -3,7 +3,6 @@
 #include <absl/time/clock.h>
 #include <pthread.h>
 
-#include <boost/asio/post.hpp>
 #include <utility>
 #include <vector>
 
@@ -34,7 +33,10 @@ class Admin::Session {
     std::unique_ptr<Session> session(new Session(admin, std::move(socket)));
     transport::Spawn(admin.io_, Run(std::move(session)));
   }
-  ~Session() { admin_.sessions_.erase(this); }
+  ~Session() {
+    admin_.sessions_.erase(this);
+    admin_.EndWhenIdle();
+  }
   void Abort() { downstream_.Abort(); }
 
  private:
@@ -96,7 +98,7 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const GatewayConfig& config,
   admin->thread_ = std::thread([raw = admin.get()] {
     ::pthread_setname_np(::pthread_self(), "gateway-admin");
     raw->listener_.Start();
-    raw->io_.run();  // until nothing is left: the listener closed, the connections ended
+    raw->io_.Run();
   });
   return admin;
 }
@@ -112,13 +114,18 @@ Admin::Admin(const GatewayConfig& config, AdminSources sources, const ListeningS
                 }) {}
 
 Admin::~Admin() {
-  net::post(io_, [this] {
+  io_.Post([this] {
     stopping_ = true;
     listener_.Stop();
     const std::vector<Session*> sessions(sessions_.begin(), sessions_.end());
     for (Session* const session : sessions) session->Abort();
+    EndWhenIdle();
   });
   thread_.join();
+}
+
+void Admin::EndWhenIdle() {
+  if (stopping_ && sessions_.empty()) io_.Stop();
 }
 
 void Admin::Serve(transport::TcpSocket socket) {

@@ -53,13 +53,15 @@ class Admin {
   Admin(const GatewayConfig& config, AdminSources sources, const ListeningSockets& sockets);
 
   void Serve(transport::TcpSocket socket);
+  // Ends the thread once it is to stop and has nothing left to do.
+  void EndWhenIdle();
   LocalReply Answer(const http::RequestHead& head);
 
   const GatewayConfig& config_;
   AdminSources sources_;
   const std::string address_;
   const uint16_t port_;
-  transport::net::io_context io_{1};
+  transport::EventLoop io_;
   transport::DeadlineWheel wheel_{io_};
   http::HttpDate date_;
   absl::flat_hash_set<Session*> sessions_;

@@ -44,8 +44,7 @@ Task<absl::Status> Downstream::ReadHead(absl::Duration idle_limit) {
     if (state == http::ParseState::kError) co_return HttpError(parser_.error());
     if (state == http::ParseState::kComplete) co_return BeginBody();
 
-    const IoResult result = co_await connection_.Read(input_.Room(), deadline);
-    input_.Commit(result.bytes);
+    const IoResult result = co_await connection_.Read(input_, deadline);
     if (result.ok()) continue;
     if (result.error == IoError::kTimeout && !idle_) {
       co_return HttpError(408, "the request head did not arrive in time");
@@ -86,14 +85,13 @@ Task<absl::Status> Downstream::ReadBody(transport::BodyPiece* piece) {
       if (!written) co_return ClientLeft();
     }
     const absl::Duration begun = DeadlineWheel::Now();
-    const IoResult result = co_await connection_.Read(input_.Room(), begun + BodyPatience());
+    const IoResult result = co_await connection_.Read(input_, begun + BodyPatience());
     body_waited_ += DeadlineWheel::Now() - begun;
     in_step_ = in_step_ && result.ok();
     if (result.error == IoError::kTimeout) {
       co_return HttpError(408, "the request body did not arrive in time");
     }
     if (!result.ok()) co_return ClientLeft();
-    input_.Commit(result.bytes);
   }
 }
 
@@ -119,7 +117,6 @@ Task<absl::Status> Downstream::SkipBody() {
 void Downstream::EndRequest() {
   input_.Unpin();
   parser_.Reset();
-  if (input_.unread().empty()) input_.ShrinkWhenEmpty();
 }
 
 Task<bool> Downstream::Write(transport::Gather text) {
@@ -131,7 +128,7 @@ Task<bool> Downstream::Write(transport::Gather text) {
 void Downstream::Interrupt() {
   in_step_ = false;
   connection_.StopReading();
-  if (connection_.is_writing()) connection_.StopWriting();
+  connection_.StopStuckWrite();
 }
 
 void Downstream::Abort() {
@@ -153,7 +150,7 @@ Task<void> Downstream::Linger() {
   const absl::Duration end = DeadlineWheel::After(kLingerTotal);
   while (true) {
     const absl::Duration deadline = std::min(end, DeadlineWheel::After(kLingerSilence));
-    const IoResult result = co_await connection_.Read(input_.Room(), deadline);
+    const IoResult result = co_await connection_.Read(input_, deadline);
     if (!result.ok() || closes_hard_) co_return;
   }
 }

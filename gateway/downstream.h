@@ -9,6 +9,7 @@
 #include <absl/time/time.h>
 
 #include <string_view>
+#include <utility>
 
 #include "gateway/gateway_config.h"
 #include "gateway/http/body_reader.h"
@@ -56,10 +57,9 @@ class Downstream {
 
   // Writes everything. False: the client is gone.
   transport::Task<bool> Write(transport::Gather text);
-  bool is_writing() const { return connection_.is_writing(); }
 
-  // Ends the waiting for input, now and later. For writes too when one waits: then the client does
-  // not read.
+  // Ends the waiting for input, now and later. For writes too when one waits for the client, who
+  // then does not read.
   void Interrupt();
   // Both directions, whatever they do.
   void Abort();
@@ -70,7 +70,10 @@ class Downstream {
   // take our last answer out of its hands (RFC 9112 section 9.6).
   transport::Task<void> Linger();
 
-  int fd() { return connection_.fd(); }
+  // See Connection.
+  void OnHangup(absl::AnyInvocable<void()> on_hangup) {
+    connection_.OnHangup(std::move(on_hangup));
+  }
 
  private:
   absl::Status BeginBody();

@@ -65,9 +65,9 @@ Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest reque
       routing_(*snapshot_->table, request_.selector),
       body_(client, routing_, worker.config().max_body_bytes, request_.body_length, times),
       heartbeat_(client, worker.config()),
-      wake_up_(worker.io().get_executor()),
+      wake_up_(worker.io()),
       kept_(worker.spool(), worker.io()),
-      upload_ended_(worker.io().get_executor()) {
+      upload_ended_(worker.io()) {
   worker_.Register(this);
 }
 

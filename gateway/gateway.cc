@@ -94,9 +94,11 @@ Gateway::~Gateway() { Drain(absl::ZeroDuration()); }
 
 template <typename Task>
 void Gateway::PostToAll(Task task) {
+  // A worker that acts on it must not be ahead of one that has not heard of it.
   for (const auto& worker : workers_) {
-    worker->Post([raw = worker.get(), task] { task(*raw); });
+    worker->Enqueue([raw = worker.get(), task] { task(*raw); });
   }
+  for (const auto& worker : workers_) worker->Wake();
 }
 
 void Gateway::Publish(std::shared_ptr<const routing::RouteTable> table) {

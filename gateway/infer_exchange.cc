@@ -43,7 +43,7 @@ InferExchange::InferExchange(Worker& worker, InferCall call,
       call_(std::move(call)),
       receiver_(std::move(receiver)),
       deadline_(transport::DeadlineWheel::After(call_.time_left)),
-      ready_(worker.io().get_executor()) {
+      ready_(worker.io()) {
   ready_.Set();
 }
 

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -17,7 +19,6 @@
 namespace tao::gateway {
 
 namespace net = transport::net;
-using transport::Tcp;
 
 namespace {
 
@@ -131,66 +132,55 @@ absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen,
   return sockets;
 }
 
-Listener::Listener(net::io_context& io, transport::DeadlineWheel& wheel, int fd,
+Listener::Listener(transport::EventLoop& io, transport::DeadlineWheel& wheel, int fd,
                    OnConnection on_connection)
     : io_(io),
-      acceptor_(io),
+      fd_(fd),
       on_connection_(std::move(on_connection)),
-      retry_(wheel, [this] { Wait(); }) {
-  sockaddr_storage address = {};
-  socklen_t size = sizeof(address);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  acceptor_.assign(address.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4(), fd);
+      retry_(wheel, [this] { Accept(kAcceptedInTurn); }) {}
+
+void Listener::Start() {
+  if (!io_.Add(fd_, EPOLLIN, this)) std::abort();  // no memory for a worker's own socket
 }
 
 void Listener::Stop() {
-  if (!acceptor_.is_open()) return;
-  AcceptAll();
-  boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  if (fd_ < 0) return;
+  Accept(std::numeric_limits<int>::max());
+  Close();
   retry_.Disarm();
 }
 
-void Listener::Wait() {
-  if (!acceptor_.is_open()) return;
-  acceptor_.async_wait(net::socket_base::wait_read, [this](const boost::system::error_code& error) {
-    if (error) return;  // closed
-    if (AcceptAll()) {
-      Wait();
-    } else {
-      retry_.Arm(transport::DeadlineWheel::After(absl::Milliseconds(100)));
-    }
-  });
+void Listener::Close() {
+  if (fd_ < 0) return;
+  io_.Remove(fd_, this);
+  io_.Forget(this);
+  ::close(std::exchange(fd_, -1));
 }
 
-// Not async_accept: helper programs of the daemon must not inherit the descriptor.
-bool Listener::AcceptAll() {
-  while (true) {
+void Listener::Accept(int most) {
+  for (int i = 0; i < most; ++i) {
+    // Helper programs of the daemon must not inherit the descriptor.
     sockaddr_storage address = {};
     socklen_t size = sizeof(address);
-    const int fd = ::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address),
-                             &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const int fd =
+        ::accept4(fd_, reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-      transport::TcpSocket socket(io_);
-      boost::system::error_code error;
-      socket.assign(address.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4(), fd, error);
-      if (error) {
-        ::close(fd);
-        return false;
-      }
       failing_ = false;
-      on_connection_(std::move(socket), AddressOf(address));
+      on_connection_(transport::TcpSocket(fd), AddressOf(address));
       continue;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
     if (!std::exchange(failing_, true)) {
       base::Log(base::LogLevel::kError, "gateway",
                 "cannot accept connections; is the limit of open files (ulimit -n) too low?",
                 {{"error", std::strerror(errno)}});
     }
-    return false;
+    // No descriptors are left for now, and the next connection may be long in coming.
+    retry_.Arm(transport::DeadlineWheel::After(absl::Milliseconds(100)));
+    return;
   }
+  io_.Again(this);  // there may be more, of which no event would tell
 }
 
 }  // namespace tao::gateway

@@ -6,7 +6,6 @@
 #include <absl/functional/any_invocable.h>
 #include <absl/status/statusor.h>
 
-#include <boost/asio/basic_socket_acceptor.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,26 +35,33 @@ absl::StatusOr<ListeningSockets> OpenListeningSockets(const std::string& listen,
                                                       const ListeningFor& purpose = {});
 
 // Worker thread only.
-class Listener {
+class Listener : private transport::EventLoop::Watcher {
  public:
   using OnConnection =
       absl::AnyInvocable<void(transport::TcpSocket, const transport::net::ip::address& client)>;
 
   // Takes over `fd`. Every connection is given to `on_connection`, from the event loop.
-  Listener(transport::net::io_context& io, transport::DeadlineWheel& wheel, int fd,
+  Listener(transport::EventLoop& io, transport::DeadlineWheel& wheel, int fd,
            OnConnection on_connection);
 
-  void Start() { Wait(); }
+  ~Listener() override { Close(); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  void Start();
   // Takes what has already arrived, then closes.
   void Stop();
 
  private:
-  void Wait();
-  // False when it cannot go on for now: the process has no descriptors left.
-  bool AcceptAll();
+  void OnEvents(uint32_t) override { Accept(kAcceptedInTurn); }
+  void Accept(int most);
+  void Close();
 
-  transport::net::io_context& io_;
-  transport::net::basic_socket_acceptor<transport::Tcp, transport::Executor> acceptor_;
+  // A flood of connections must not keep those that are there from their turn.
+  static constexpr int kAcceptedInTurn = 64;
+
+  transport::EventLoop& io_;
+  int fd_;  // -1 once it is closed
   OnConnection on_connection_;
   transport::Deadline retry_;
   bool failing_ = false;  // and the log says so

@@ -32,8 +32,8 @@ Session::Session(Worker& worker, transport::TcpSocket socket,
     : worker_(worker),
       ticket_(std::move(ticket)),
       refusal_(refusal),
-      downstream_(std::move(socket), worker.wheel(), worker.config()),
-      watched_(worker.hangups(), downstream_.fd(), [this] { OnHangup(); }) {
+      downstream_(std::move(socket), worker.wheel(), worker.config()) {
+  downstream_.OnHangup([this] { OnHangup(); });
   worker_.Register(this);
 }
 
@@ -125,7 +125,7 @@ Task<void> Session::ServeChat() {
   }
 
   ExchangeRequest exchange_request;
-  exchange_request.selector = request_.selector;
+  exchange_request.selector = std::move(request_.selector);
   exchange_request.forward.path = request_.target.path;
   if (head.has_query) exchange_request.forward.query = head.query;
   exchange_request.forward.fields = &head.fields;

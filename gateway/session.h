@@ -17,7 +17,6 @@
 #include "gateway/local_reply.h"
 #include "gateway/request.h"
 #include "gateway/transport/asio.h"
-#include "gateway/transport/hangup_watch.h"
 #include "server/routing/route_table.h"
 
 namespace tao::gateway {
@@ -61,7 +60,6 @@ class Session {
   const std::optional<ConnectionLimit::Ticket> ticket_;
   const ConnectionLimit::Refusal refusal_;
   Downstream downstream_;
-  transport::HangupWatch::Watched watched_;
   Request request_;
   std::string request_id_;
   Exchange* exchange_ = nullptr;  // the one that runs

@@ -4,7 +4,6 @@
 #include <absl/time/clock.h>
 #include <pthread.h>
 
-#include <boost/asio/post.hpp>
 #include <random>
 #include <utility>
 #include <vector>
@@ -16,6 +15,7 @@
 namespace tao::gateway {
 
 namespace net = transport::net;
+
 namespace {
 
 // How long a connection whose answer is complete for the client is read on, to be used again.
@@ -44,10 +44,7 @@ Worker::Worker(size_t index, const GatewayConfig& config, GatewayLoad& load, spo
       load_(load),
       spool_(spool),
       failures_(failures),
-      io_(1),  // one thread runs it
-      keeps_running_(io_.get_executor()),
       wheel_(io_),
-      hangups_(io_),
       names_([&names](const std::string& host) { names.Ask(host); }),
       tls_(std::move(tls)),
       upstream_parts_{io_, wheel_, config.upstream, names_, *tls_},
@@ -66,11 +63,11 @@ void Worker::Start() {
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), absl::StrFormat("gateway-%d", index_).c_str());
     listener_.Start();
-    io_.run();
+    io_.Run();
   });
 }
 
-void Worker::Post(absl::AnyInvocable<void()> task) { net::post(io_, std::move(task)); }
+void Worker::Post(absl::AnyInvocable<void()> task) { io_.Post(std::move(task)); }
 
 void Worker::Adopt(std::shared_ptr<const RoutingSnapshot> snapshot) {
   routing_ = std::move(snapshot);
@@ -128,15 +125,21 @@ void Worker::Report(const AccessLogRequest& request, const Exchange& exchange,
 void Worker::Finish() {
   access_log_.Flush();
   pool_.Clear();
-  hangups_.Close();
-  keeps_running_.reset();
-  io_.stop();
+  io_.Stop();
 }
 
 std::string_view Worker::Date() { return date_.Format(absl::Now()); }
 
 std::string Worker::NewRequestId() {
-  return absl::StrFormat("req-%016x%08x", request_id_salt_, ++requests_);
+  // By hand: every request has one.
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string id = "req-000000000000000000000000";
+  uint64_t number = ++requests_ & 0xffffffff;
+  for (size_t i = id.size() - 1; i >= id.size() - 8; --i, number >>= 4)
+    id[i] = kDigits[number & 15];
+  uint64_t salt = request_id_salt_ + (requests_ >> 32);
+  for (size_t i = id.size() - 9; i >= 4; --i, salt >>= 4) id[i] = kDigits[salt & 15];
+  return id;
 }
 
 void Worker::Unregister(Session* session, bool was_refused) {

@@ -10,7 +10,6 @@
 #include <absl/status/status.h>
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,7 +26,6 @@
 #include "gateway/metrics.h"
 #include "gateway/transport/asio.h"
 #include "gateway/transport/deadline_wheel.h"
-#include "gateway/transport/hangup_watch.h"
 #include "gateway/transport/signal.h"
 #include "gateway/upstream/pool.h"
 #include "server/routing/exchanges.h"
@@ -55,6 +53,9 @@ class Worker {
   void Start();
   // Runs `task` on the worker's thread, after everything posted before.
   void Post(absl::AnyInvocable<void()> task);
+  // The two halves of Post.
+  void Enqueue(absl::AnyInvocable<void()> task) { io_.Enqueue(std::move(task)); }
+  void Wake() { io_.Wake(); }
   // The generation of the snapshot that this worker routes by.
   uint64_t adopted_generation() const { return adopted_.load(std::memory_order_acquire); }
 
@@ -83,9 +84,8 @@ class Worker {
   const GatewayConfig& config() const { return config_; }
   GatewayLoad& load() { return load_; }
   spool::Spool& spool() { return spool_; }
-  transport::net::io_context& io() { return io_; }
+  transport::EventLoop& io() { return io_; }
   transport::DeadlineWheel& wheel() { return wheel_; }
-  transport::HangupWatch& hangups() { return hangups_; }
   const upstream::UpstreamParts& upstream_parts() const { return upstream_parts_; }
   upstream::Pool& pool() { return pool_; }
   WorkerMetrics& metrics() { return metrics_; }
@@ -140,10 +140,8 @@ class Worker {
   spool::Spool& spool_;
   routing::FailureListener* const failures_;
 
-  transport::net::io_context io_;
-  transport::net::executor_work_guard<transport::Executor> keeps_running_;
+  transport::EventLoop io_;
   transport::DeadlineWheel wheel_;
-  transport::HangupWatch hangups_;
   upstream::NameCache names_;
   const std::unique_ptr<upstream::TlsClient> tls_;
   const upstream::UpstreamParts upstream_parts_;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -111,10 +110,10 @@ Task<absl::Status> KeptBody::Read(uint64_t offset, size_t count, char* room) {
 
 Task<absl::Status> KeptBody::OnSpoolThread(absl::AnyInvocable<absl::Status()> work) {
   absl::Status result;
-  transport::Signal done(io_.get_executor());
+  transport::Signal done(io_);
   spool_.Post([this, &result, &done, work = std::move(work)]() mutable {
     result = work();
-    transport::net::post(io_, [&done] { done.Set(); });
+    io_.Post([&done] { done.Set(); });
   });
   co_await done.Wait();
   co_return result;

@@ -21,7 +21,7 @@ namespace tao::spool {
 class KeptBody {
  public:
   // Both outlive the body.
-  KeptBody(Spool& spool, transport::net::io_context& io) : spool_(spool), io_(io) {}
+  KeptBody(Spool& spool, transport::EventLoop& io) : spool_(spool), io_(io) {}
   // Gives back all that it took.
   ~KeptBody();
   KeptBody(const KeptBody&) = delete;
@@ -53,7 +53,7 @@ class KeptBody {
   absl::Status ReserveUpTo(uint64_t bytes);
 
   Spool& spool_;
-  transport::net::io_context& io_;
+  transport::EventLoop& io_;
   std::string memory_;
   size_t memory_taken_ = 0;
   uint64_t file_bytes_taken_ = 0;

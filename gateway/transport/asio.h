@@ -1,44 +1,39 @@
 #pragma once
 
-// The few names of Boost.Asio that the gateway is written in. Every task and socket is bound to its
-// worker's io_context by type, which spares the type-erased executor that Asio defaults to.
-//
-// GCC 12 destroys some temporaries of a co_await expression twice: an aggregate or a capturing
-// lambda is given a name on the line before, and moved in.
+// The few names of Boost.Asio that the gateway is written in: addresses, buffers, error codes. Its
+// event loop and its coroutines are our own (event_loop.h, task.h).
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/basic_stream_socket.hpp>
+#include <unistd.h>
+
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <exception>
 #include <utility>
+
+#include "gateway/transport/event_loop.h"
+#include "gateway/transport/task.h"
 
 namespace tao::transport {
 
 namespace net = boost::asio;
 
-using Executor = net::io_context::executor_type;
 using Tcp = net::ip::tcp;
-using TcpSocket = net::basic_stream_socket<Tcp, Executor>;
 
-// What a coroutine of the gateway returns. Its parameters are values, or references to what
-// outlives it.
-template <typename T>
-using Task = net::awaitable<T, Executor>;
+// A socket that is nobody's yet; closes it if it stays so.
+class TcpSocket {
+ public:
+  TcpSocket() = default;
+  explicit TcpSocket(int fd) : fd_(fd) {}
+  TcpSocket(TcpSocket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  TcpSocket& operator=(TcpSocket&&) = delete;
+  ~TcpSocket() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int fd() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
 
-// co_await operation(..., kAwait): an error_code and the result, never an exception.
-inline constexpr net::as_tuple_t<net::use_awaitable_t<Executor>> kAwait;
-
-// Lets `task` run on its own. Our tasks throw nothing: what escapes one is lack of memory or a
-// broken invariant, and ends the process.
-inline void Spawn(net::io_context& io, Task<void> task) {
-  net::co_spawn(io, std::move(task), [](std::exception_ptr thrown) {
-    if (thrown) std::terminate();
-  });
-}
+ private:
+  int fd_ = -1;
+};
 
 }  // namespace tao::transport

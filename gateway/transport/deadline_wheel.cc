@@ -30,6 +30,13 @@ void Deadline::Unlink() {
   --wheel_.linked_;
 }
 
+DeadlineWheel::DeadlineWheel(EventLoop& loop) : loop_(loop) {
+  loop_.SetTicker([this] {
+    ticking_ = false;
+    OnTick();
+  });
+}
+
 absl::Duration DeadlineWheel::Now() {
   timespec now = {};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -62,12 +69,7 @@ void DeadlineWheel::Link(Deadline& deadline) {
 
 void DeadlineWheel::ScheduleTick() {
   ticking_ = true;
-  timer_.expires_after(absl::ToChronoMilliseconds(kTick));
-  timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;  // the worker ends
-    ticking_ = false;
-    OnTick();
-  });
+  loop_.TickAt(After(kTick));
 }
 
 void DeadlineWheel::OnTick() {

@@ -10,10 +10,9 @@
 #include <absl/time/time.h>
 
 #include <array>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 
-#include "gateway/transport/asio.h"
+#include "gateway/transport/event_loop.h"
 
 namespace tao::transport {
 
@@ -50,13 +49,17 @@ class DeadlineWheel {
  public:
   static constexpr absl::Duration kTick = absl::Milliseconds(50);
 
-  explicit DeadlineWheel(net::io_context& io) : timer_(io) {}
+  explicit DeadlineWheel(EventLoop& loop);
   DeadlineWheel(const DeadlineWheel&) = delete;
   DeadlineWheel& operator=(const DeadlineWheel&) = delete;
 
   // Monotonic time since an arbitrary start, some milliseconds coarse. What Arm takes.
   static absl::Duration Now();
   static absl::Duration After(absl::Duration limit) { return Now() + limit; }
+
+  EventLoop& loop() { return loop_; }
+  // No deadline is armed, nor was since the last tick.
+  bool is_still() const { return linked_ == 0 && !ticking_; }
 
  private:
   friend class Deadline;
@@ -68,9 +71,7 @@ class DeadlineWheel {
   void ScheduleTick();
   void OnTick();
 
-  net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>,
-                            Executor>
-      timer_;
+  EventLoop& loop_;
   std::array<Deadline*, kSlots> slots_ = {};
   Deadline* due_ = nullptr;  // taken out of their slot, not looked at yet
   int64_t tick_ = 0;         // every slot up to this one has been emptied

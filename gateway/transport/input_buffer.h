@@ -7,9 +7,10 @@
 #include <cstddef>
 #include <memory>
 #include <string_view>
+#include <utility>
 
+#include <boost/asio/buffer.hpp>
 #include "gateway/http/body_reader.h"
-#include "gateway/transport/asio.h"
 
 namespace tao::transport {
 
@@ -29,7 +30,7 @@ class InputBuffer {
 
   // Room for the next read, after what is unread. Without a pinned head the unread bytes stay
   // together, and may move; behind one, everything must have been consumed.
-  net::mutable_buffer Room();
+  boost::asio::mutable_buffer Room();
   void Commit(size_t bytes) { end_ += bytes; }
 
   // The first `bytes` of unread() are a head: consumed, but they stay in place until Unpin.
@@ -37,18 +38,39 @@ class InputBuffer {
   // The message is over: the unread bytes begin the next one.
   void Unpin();
 
-  // Gives the memory back where nothing is unread, for a connection that idles.
-  void ShrinkWhenEmpty();
+  // Gives the block of reads back where nothing is unread, for a connection that waits: it may wait
+  // for minutes. The next one to read takes it, mostly while the processor still has it at hand.
+  void ReleaseWhenEmpty();
+  // Of memory.
+  size_t held_bytes() const { return block_.size() + head_.size(); }
 
   // Takes the next body bytes out of unread(), by the framing in `body`: all that are there, moved
   // together where chunk headers stood between them. Valid until Room.
   http::BodyStep TakeBody(http::BodyReader& body);
 
  private:
-  using Block = std::unique_ptr<char[]>;
+  // Memory of a size that is given back to the thread's store of blocks.
+  class Block {
+   public:
+    Block() = default;
+    explicit Block(size_t size);
+    Block(Block&& other) noexcept
+        : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
+    Block& operator=(Block&& other) noexcept {
+      std::swap(bytes_, other.bytes_);
+      std::swap(size_, other.size_);
+      return *this;
+    }
+    ~Block();
+    char* get() const { return bytes_.get(); }
+    size_t size() const { return size_; }
+
+   private:
+    std::unique_ptr<char[]> bytes_;
+    size_t size_ = 0;
+  };
 
   Block block_;  // where reads go
-  size_t size_ = 0;
   size_t begin_ = 0;
   size_t end_ = 0;
   bool pinned_ = false;

@@ -46,18 +46,30 @@ class Category final : public boost::system::error_category {
 // once there is none.
 int FdOf(BIO* bio) { return static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio))); }
 
-bool IsTransient(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+bool IsTransient(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+// Until it is not interrupted: of that no event would tell.
+template <typename Call>
+ssize_t Uninterrupted(Call call) {
+  ssize_t result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
 
 int WriteSocket(BIO* bio, const char* data, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t sent = ::send(FdOf(bio), data, static_cast<size_t>(size), MSG_NOSIGNAL);
+  const auto send = [&] {
+    return ::send(FdOf(bio), data, static_cast<size_t>(size), MSG_NOSIGNAL);
+  };
+  const ssize_t sent = Uninterrupted(send);
   if (sent < 0 && IsTransient(errno)) BIO_set_retry_write(bio);
   return static_cast<int>(sent);
 }
 
 int ReadSocket(BIO* bio, char* data, int size) {
   BIO_clear_retry_flags(bio);
-  const ssize_t got = ::recv(FdOf(bio), data, static_cast<size_t>(size), 0);
+  const auto receive = [&] { return ::recv(FdOf(bio), data, static_cast<size_t>(size), 0); };
+  const ssize_t got = Uninterrupted(receive);
   if (got < 0 && IsTransient(errno)) BIO_set_retry_read(bio);
   if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
   return static_cast<int>(got);

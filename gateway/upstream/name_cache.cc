@@ -10,8 +10,8 @@ std::shared_ptr<const Resolution> NameCache::Find(const std::string& host) const
   return found == known_.end() ? nullptr : found->second;
 }
 
-NameCache::Waiter::Waiter(NameCache& cache, std::string host, transport::Executor executor)
-    : done(executor), cache_(cache), host_(std::move(host)) {
+NameCache::Waiter::Waiter(NameCache& cache, std::string host, transport::EventLoop& loop)
+    : done(loop), cache_(cache), host_(std::move(host)) {
   cache_.waiters_.insert(this);
   cache_.ask_(host_);
 }

@@ -30,7 +30,7 @@ class NameCache {
   // Waits for what is found of one host; destroying it ends the waiting.
   class Waiter {
    public:
-    Waiter(NameCache& cache, std::string host, transport::Executor executor);
+    Waiter(NameCache& cache, std::string host, transport::EventLoop& loop);
     ~Waiter();
     Waiter(const Waiter&) = delete;
     Waiter& operator=(const Waiter&) = delete;

@@ -89,7 +89,7 @@ Task<absl::Status> UpstreamConnection::FindAddresses(std::vector<Tcp::endpoint>*
   }
   std::shared_ptr<const Resolution> found = parts_.names.Find(host_);
   if (found == nullptr) {
-    lookup_.emplace(parts_.names, host_, parts_.io.get_executor());
+    lookup_.emplace(parts_.names, host_, parts_.io);
     co_await lookup_->done.Wait();
     found = lookup_->result;
     lookup_.reset();
@@ -117,10 +117,8 @@ Task<UpstreamConnection::Failure> UpstreamConnection::Try(Tcp::endpoint endpoint
   } else if (error) {
     failure.why = error.message();
   } else {
-    connection_.emplace(*std::move(socket_), parts_.wheel);
     if (!tls_origin_.empty()) failure = co_await StartTls();
   }
-  socket_.reset();
   if (!failure.why.empty()) connection_.reset();
   co_return failure;
 }
@@ -150,16 +148,17 @@ Task<UpstreamConnection::Failure> UpstreamConnection::StartTls() {
 }
 
 Task<error_code> UpstreamConnection::ConnectTo(Tcp::endpoint endpoint) {
-  // Not socket::open: helper programs of the daemon must not inherit the descriptor.
+  // Helper programs of the daemon must not inherit the descriptor.
   const int fd =
       ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) co_return error_code(errno, boost::system::system_category());
-  socket_.emplace(parts_.io);
-  error_code error;
-  socket_->assign(endpoint.protocol(), fd, error);
-  if (error) co_return error;
-  std::tie(error) = co_await socket_->async_connect(endpoint, transport::kAwait);
-  co_return error;
+  transport::TcpSocket socket(fd);
+  if (fd < 0 || (::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 &&
+                 errno != EINPROGRESS)) {
+    co_return error_code(errno, boost::system::system_category());
+  }
+  connection_.emplace(std::move(socket), parts_.wheel, /*connecting=*/true);
+  const IoResult result = co_await connection_->AwaitConnected();
+  co_return result.code;
 }
 
 Task<absl::Status> UpstreamConnection::Send(transport::Gather text, bool* accepted_nothing) {
@@ -188,9 +187,8 @@ Task<absl::Status> UpstreamConnection::ReadHead(absl::Duration pause) {
     while (state == http::ParseState::kNeedMore) {
       head_pause_ = pause;
       const absl::Duration deadline = std::min(pause, first_byte_deadline_);
-      const IoResult result = co_await connection_->Read(input_.Room(), deadline);
+      const IoResult result = co_await connection_->Read(input_, deadline);
       head_pause_ = absl::InfiniteDuration();
-      input_.Commit(result.bytes);
       const bool is_pause =
           result.error == IoError::kTimeout && DeadlineWheel::Now() < first_byte_deadline_;
       if (is_pause) co_return absl::OkStatus();
@@ -227,8 +225,7 @@ Task<absl::Status> UpstreamConnection::ReadBody(transport::BodyPiece* piece, abs
     if (silence_deadline_ == absl::InfiniteDuration()) {
       silence_deadline_ = DeadlineWheel::After(timeouts_.between_bytes);
     }
-    const IoResult result =
-        co_await connection_->Read(input_.Room(), std::min(pause, silence_deadline_));
+    const IoResult result = co_await connection_->Read(input_, std::min(pause, silence_deadline_));
     if (result.error == IoError::kEof && body_.OnEof()) {
       piece->last = true;
       co_return absl::OkStatus();
@@ -238,7 +235,6 @@ Task<absl::Status> UpstreamConnection::ReadBody(transport::BodyPiece* piece, abs
     if (is_pause) co_return absl::OkStatus();
     if (!result.ok()) co_return ReadError(result, "in the middle of its answer");
     silence_deadline_ = absl::InfiniteDuration();
-    input_.Commit(result.bytes);
     taken = TakeBody(piece);
   }
   co_return taken;
@@ -259,7 +255,7 @@ bool UpstreamConnection::MayFinish() const {
 bool UpstreamConnection::Finish() {
   if (!MayFinish() || !body_.done() || !input_.unread().empty()) return false;
   input_.Unpin();
-  input_.ShrinkWhenEmpty();
+  input_.ReleaseWhenEmpty();
   parser_.Reset();
   body_ = http::BodyReader();
   answered_ = false;
@@ -273,11 +269,8 @@ void UpstreamConnection::Abort() {
 }
 
 void UpstreamConnection::Break() {
-  error_code ignored;
   if (connection_.has_value()) {
     connection_->Abort();
-  } else if (socket_.has_value()) {
-    socket_->close(ignored);
   } else if (lookup_.has_value()) {
     lookup_->done.Set();
   }

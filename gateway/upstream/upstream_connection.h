@@ -29,7 +29,7 @@ namespace tao::upstream {
 
 // What the connections of one worker share.
 struct UpstreamParts {
-  transport::net::io_context& io;
+  transport::EventLoop& io;
   transport::DeadlineWheel& wheel;
   const UpstreamConfig& config;
   NameCache& names;
@@ -115,7 +115,6 @@ class UpstreamConnection {
   base::ExchangeTimeouts timeouts_;
 
   // While connecting.
-  std::optional<transport::TcpSocket> socket_;
   std::optional<NameCache::Waiter> lookup_;
   bool connect_timed_out_ = false;
   bool aborted_ = false;

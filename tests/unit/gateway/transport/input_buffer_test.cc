@@ -10,7 +10,7 @@ namespace {
 
 void Put(InputBuffer& input, std::string_view bytes) {
   while (!bytes.empty()) {
-    const net::mutable_buffer room = input.Room();
+    const boost::asio::mutable_buffer room = input.Room();
     ASSERT_GT(room.size(), 0U);
     const size_t count = std::min(room.size(), bytes.size());
     std::memcpy(room.data(), bytes.data(), count);
