@@ -8,7 +8,7 @@ one half. Those that stay must get the right answer.
 After a fifth of the time (two minutes at most), three times in between, and at the end the load rests until nothing is in
 flight. Between the first and the last of these quiet moments resident memory must not have grown by more than an eighth and
 16 MiB, nor threads or descriptors at all;
-no exchange, no client's connection and no byte of the spool may be left."""
+no exchange, no client's connection and no byte of the spool may be left. The access log is rotated all the while."""
 
 import asyncio
 import collections
@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -35,6 +36,7 @@ pb, pb_grpc = harness.load_stubs()
 READY, LOADING, BOTH = (f"00000000-0000-4000-8000-00000000000{i}" for i in (1, 2, 3))
 TURN = 1 << 16
 VANISH = 0.5
+ROTATE_S = 20
 PARTS = 4  # of the load after the warm-up
 SLACK_BYTES, SLACK_SHARE = 16 << 20, 1 / 8
 
@@ -90,8 +92,9 @@ class Wire:
 
 
 class Mixed:
-    def __init__(self, daemon, options):
+    def __init__(self, daemon, access_log, options):
         self.daemon = daemon
+        self.access_log = access_log
         self.options = options
         host, _, port = daemon.gateway.removeprefix("http://").rpartition(":")
         self.host = (host, int(port))
@@ -266,11 +269,21 @@ class Mixed:
                 else:
                     self.errors.append(f"client {number}, {name}, vanish={vanish}: {type(error).__name__} {error}")
 
+    async def rotate(self):
+        """The access log, as logrotate does it, all the time: an hour of it would be half a gigabyte."""
+        while True:
+            await asyncio.sleep(ROTATE_S)
+            if self.access_log.exists():
+                self.access_log.replace(self.access_log.with_suffix(".1"))
+                self.daemon.process.send_signal(signal.SIGHUP)
+
     async def load(self, seconds):
         until = time.monotonic() + seconds
+        rotating = asyncio.create_task(self.rotate())
         async with grpc.aio.insecure_channel(self.daemon.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
             self.api = pb_grpc.InferenceServiceStub(channel)
             await asyncio.gather(*(self.client(number, until) for number in range(self.options.clients)))
+        rotating.cancel()
 
     # What is left when all is quiet
 
@@ -290,6 +303,7 @@ class Mixed:
             "exchanges": samples["tao_gateway_exchanges"],
             "clients": samples["tao_gateway_client_connections"],
             "pooled": samples["tao_gateway_upstream_connections_idle"],
+            "lost_lines": samples["tao_gateway_access_log_lost_lines_total"],
         }
 
     def rest(self, what):
@@ -333,9 +347,10 @@ def run(options):
     warm_up = min(options.seconds / 5, 120)
     with backend() as ports:
         write_registry(folder / "registry.json", ports)
-        with harness.daemon(folder, f"--access-log={folder / 'access.jsonl'}", "--early-stream-seconds=2",
+        access_log = folder / "access.jsonl"
+        with harness.daemon(folder, f"--access-log={access_log}", "--early-stream-seconds=2",
                             "--heartbeat-seconds=1") as daemon:
-            mixed = Mixed(daemon, options)
+            mixed = Mixed(daemon, access_log, options)
             harness.wait_for("the services", lambda: len(daemon.services()) == 3)
             mixed.rest("at the start")
             asyncio.run(mixed.load(warm_up))
@@ -346,6 +361,8 @@ def run(options):
     grown = after["resident"] - before["resident"]
     if grown > SLACK_BYTES + before["resident"] * SLACK_SHARE:
         mixed.errors.append(f"resident memory grew by {grown / 2**20:.1f} MiB")
+    if after["lost_lines"]:
+        mixed.errors.append(f"{after['lost_lines']:.0f} lines of the access log were lost")
     mixed.errors += [f"{key}: {before[key]} before, {after[key]} after" for key in ("threads", "descriptors")
                      if after[key] > before[key]]
     for error in mixed.errors[:20]:
