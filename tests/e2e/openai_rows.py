@@ -10,7 +10,7 @@ D errors; E models; F leaving. A row's name begins with its letter, and says the
   value      the whole outcome, as JSON; `kind`: its JavaScript type
   chunks     how many chunks the stream had
   error      members of the error: class (of the SDK; "" for one that is not of it), status, code, type, message (contained)
-  pending    the promise never settles
+  no_answer  an error, or the promise never settles (version 4, by the version of Node.js)
   waited     seconds that lay at least between an attempt and the next"""
 
 import dataclasses
@@ -36,7 +36,7 @@ class Row:
 
     def limit(self, version):
         """Seconds until it counts as never settling."""
-        return 5 if self.wanted(version).get("pending") else 45
+        return 5 if "no_answer" in self.wanted(version) else 45
 
 
 def answer(status, body=b"", *fields, type="application/json", version="1.1", reason="Reason"):
@@ -147,7 +147,7 @@ RETRIES = [
     Row("A not for a stream: its program waits for as long as it hears of us",
         [[1.5, *sse(event(), DONE)]], HELLO, call="stream", headers={"x-stainless-timeout": "1"}),
     Row("A a body that its length is cut short of is no answer, and is not tried again",
-        [[answer(200, completion())[:-20], "fin"]], TERMINATED, {4: {"pending": True}}),
+        [[answer(200, completion())[:-20], "fin"]], TERMINATED, {4: {"no_answer": True}}),
     Row("A nor is one in chunks", [[b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + CHUNKED + b'5\r\n{"id"\r\n',
                                    0.05, "fin"]], TERMINATED, {4: PREMATURE}),
     Row("A nothing is tried again once a stream has begun", [sse(event(), end=["rst"])],
