@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/infer_body.h"
 #include "server/routing/selector.h"
 
 namespace tao::gateway {
@@ -19,7 +20,7 @@ inline constexpr size_t kMaxInferPieceBytes = 1024 * 1024;
 
 struct InferCall {
   routing::Selector selector;  // without the body's `model`, which is one more term
-  std::string body;            // JSON
+  InferBody body;              // JSON
   // What is left of the caller's deadline now. InfiniteDuration: none.
   absl::Duration time_left = absl::InfiniteDuration();
 };

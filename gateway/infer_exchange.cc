@@ -83,7 +83,7 @@ void InferExchange::Cancel(absl::Status why) {
 }
 
 Task<absl::Status> InferExchange::ReadBody(transport::BodyPiece* piece) {
-  *piece = {call_.body, true};
+  *piece = call_.body.Next();
   co_return absl::OkStatus();
 }
 

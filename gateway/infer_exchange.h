@@ -39,7 +39,7 @@ class InferExchange : public ExchangeClient, public std::enable_shared_from_this
 
  private:
   Worker& worker_;
-  const InferCall call_;
+  InferCall call_;
   const std::shared_ptr<InferReceiver> receiver_;
   const absl::Duration deadline_;
   std::string request_id_;
