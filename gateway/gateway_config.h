@@ -10,6 +10,7 @@
 #include <string>
 
 #include "gateway/http/head.h"
+#include "gateway/request_schema.h"
 #include "gateway/spool/spool.h"
 #include "gateway/upstream/upstream_config.h"
 
@@ -73,6 +74,9 @@ struct GatewayConfig {
   // When draining: how long new connections are still taken after /readyz has fallen, for load
   // balancers to notice.
   absl::Duration drain_notice = absl::ZeroDuration();
+
+  // What /archs/{network_arch}/schema and /services/{job_id}/schema answer.
+  RequestSchemas request_schemas;
 
   http::HeadLimits head_limits;
   upstream::UpstreamConfig upstream;

@@ -108,6 +108,8 @@ std::string_view EndpointName(Endpoint endpoint) {
       return "models";
     case Endpoint::kModel:
       return "model";
+    case Endpoint::kSchema:
+      return "schema";
     case Endpoint::kChat:
       return "chat";
     case Endpoint::kNone:

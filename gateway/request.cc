@@ -31,7 +31,7 @@ Endpoint FindEndpoint(const http::RouteTarget& target, bool scoped) {
   if (path.size() > kModelsPrefix.size() && path.substr(0, kModelsPrefix.size()) == kModelsPrefix) {
     return Endpoint::kModel;
   }
-  if (scoped) return Endpoint::kNone;
+  if (scoped) return path == "/schema" ? Endpoint::kSchema : Endpoint::kNone;
   if (path == "/livez") return Endpoint::kLivez;
   if (path == "/readyz") return Endpoint::kReadyz;
   if (path == "*") return Endpoint::kAsterisk;

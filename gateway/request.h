@@ -22,6 +22,7 @@ enum class Endpoint {
   kReadyz,    // /readyz
   kModels,    // /v1/models, also behind a routing prefix
   kModel,     // /v1/models/{id}, likewise
+  kSchema,    // /schema behind a routing prefix
   kChat,      // /v1/chat/completions, likewise
 };
 

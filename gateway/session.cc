@@ -9,6 +9,7 @@
 #include "gateway/http_error.h"
 #include "gateway/http_exchange_client.h"
 #include "gateway/models.h"
+#include "gateway/request_schema.h"
 #include "gateway/worker.h"
 #include "server/base/errors.h"
 #include "server/base/strings.h"
@@ -172,7 +173,8 @@ LocalReply Session::Answer() const {
     return ErrorReply(
         HttpError(404, absl::StrFormat("there is nothing at %s; this gateway serves POST "
                                        "/v1/chat/completions and GET /v1/models, also under "
-                                       "/services/{job_id} and /archs/{network_arch}",
+                                       "/services/{job_id} and /archs/{network_arch}, and there "
+                                       "GET /schema",
                                        base::Quoted(downstream_.head().path))));
   }
   if (method == Method::kOptions) return {.status = 204, .allow = AllowedMethods(endpoint)};
@@ -200,6 +202,12 @@ LocalReply Session::AnswerGet() const {
       }
       body = ModelEntry(*worker_.routing()->table, request_.selector, id);
       break;
+    }
+    case Endpoint::kSchema: {
+      absl::StatusOr<std::string> schema = RequestSchema(
+          *worker_.routing()->table, request_.selector, worker_.config().request_schemas);
+      if (!schema.ok()) return ErrorReply(schema.status());
+      return {.body = *std::move(schema), .content_type = "application/schema+json"};
     }
     default:
       body = ModelList(*worker_.routing()->table, request_.selector);

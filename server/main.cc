@@ -27,6 +27,7 @@
 #include "server/base/strings.h"
 #include "server/base/work_pool.h"
 #include "server/catalog/catalog.h"
+#include "server/catalog/request_json_schema.h"
 #include "server/config/server_config.h"
 #include "server/io/http_client.h"
 #include "server/lifecycle/backend_of.h"
@@ -245,6 +246,9 @@ absl::Status Server::StartFaces() {
   if (config_.total_timeout_seconds > 0) {
     config.upstream.timeouts.total = absl::Seconds(config_.total_timeout_seconds);
   }
+  for (const std::string& arch : catalog_->arch_names()) {
+    config.request_schemas[arch] = catalog::RequestJsonSchema(catalog_->request(), arch);
+  }
   ASSIGN_OR_RETURN(gateway_, gateway::Gateway::Start(config, prober_.get()));
   cutter_ = std::make_unique<Cutter>(*gateway_);
   parts_.exchanges = gateway_.get();
@@ -270,6 +274,7 @@ absl::Status Server::StartFaces() {
                                           .registry = registry_.get(),
                                           .hub = &hub_,
                                           .gateway = gateway_.get(),
+                                          .catalog = catalog_.get(),
                                           .route_table = [this] { return routes_->table(); }}));
   return absl::OkStatus();
 }
