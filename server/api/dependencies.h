@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "gateway/gateway.h"
+#include "server/catalog/catalog.h"
 #include "server/lifecycle/lifecycle.h"
 #include "server/readiness/hub.h"
 #include "server/registry/registry.h"
@@ -18,6 +19,7 @@ struct ApiDependencies {
   registry::Registry* registry = nullptr;
   readiness::Hub* hub = nullptr;
   gateway::Gateway* gateway = nullptr;
+  const catalog::Catalog* catalog = nullptr;
   // The table that requests are routed by now; never null. Called from any thread, must not block.
   std::function<std::shared_ptr<const routing::RouteTable>()> route_table;
 };

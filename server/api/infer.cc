@@ -1,35 +1,16 @@
 #include "server/api/infer.h"
 
-#include <absl/time/clock.h>
 #include <grpcpp/server_context.h>
 
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
-#include "server/api/from_proto.h"
 #include "server/api/to_grpc_status.h"
 #include "server/api/utf8.h"
 
 namespace tao::api {
-namespace {
 
-absl::Duration TimeLeft(const grpc::CallbackServerContext& context) {
-  const std::chrono::system_clock::time_point deadline = context.deadline();
-  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteDuration();
-  return std::max(absl::FromChrono(deadline) - absl::Now(), absl::ZeroDuration());
-}
-
-}  // namespace
-
-void InferCaller::Post(gateway::Gateway& gateway, const grpc::CallbackServerContext& context,
-                       const pb::InferRequest& request,
+void InferCaller::Post(gateway::Gateway& gateway, gateway::InferCall call,
                        std::shared_ptr<gateway::InferReceiver> receiver) {
-  // The message is gRPC's own, not a constant; after this nobody reads its body.
-  std::string body = std::move(*const_cast<pb::InferRequest&>(request).mutable_body());
-  gateway::InferCall call{.selector = ToSelector(request.selector()),
-                          .body = std::move(body),
-                          .time_left = TimeLeft(context)};
   const std::shared_ptr<gateway::InferStream> stream =
       gateway.PostInfer(std::move(call), std::move(receiver));
   bool ready = false, cancel = false;
@@ -63,13 +44,19 @@ void InferCaller::Cancel() {
   if (stream != nullptr) stream->Cancel();
 }
 
-grpc::ServerUnaryReactor* InferExchangeCall::Begin(gateway::Gateway& gateway,
+grpc::ServerUnaryReactor* InferExchangeCall::Begin(const ApiDependencies& dependencies,
                                                    const grpc::CallbackServerContext& context,
                                                    const pb::InferRequest& request,
                                                    pb::InferResponse& response) {
   const std::shared_ptr<InferExchangeCall> call(new InferExchangeCall(response));
   call->self_ = call;
-  call->caller_.Post(gateway, context, request, call);
+  absl::StatusOr<PreparedInfer> prepared = PrepareInfer(dependencies, context, request);
+  if (prepared.ok()) {
+    call->applied_ = std::move(prepared->applied);
+    call->caller_.Post(*dependencies.gateway, std::move(prepared->call), call);
+  } else {
+    call->OnEnd(prepared.status());
+  }
   return call.get();
 }
 
@@ -78,6 +65,7 @@ void InferExchangeCall::OnHead(gateway::InferHead head) {
   response_.set_job_id(std::move(head.job_id));
   response_.set_network_arch(std::move(head.network_arch));
   response_.set_request_id(std::move(head.request_id));
+  response_.mutable_applied()->Assign(applied_.begin(), applied_.end());
 }
 
 void InferExchangeCall::OnData(std::string piece) {

@@ -8,6 +8,8 @@
 #include <memory>
 
 #include "gateway/gateway.h"
+#include "server/api/dependencies.h"
+#include "server/api/infer_call.h"
 #include "server/base/mutex.h"
 #include "tao/inference/v1/inference.pb.h"
 
@@ -15,13 +17,13 @@ namespace tao::api {
 
 namespace pb = ::tao::inference::v1;
 
-// The caller's side of an exchange: what the gateway is asked for, and the way to it once there is
-// one (the receiver may hear of it before PostInfer has returned). Thread-safe.
+// The caller's side of an exchange: the way to it once there is one (the receiver may hear of it
+// before PostInfer has returned). Thread-safe.
 class InferCaller {
  public:
-  // Takes the body out of `request`, which is gRPC's: bodies have up to 256 MiB. Once.
-  void Post(gateway::Gateway& gateway, const grpc::CallbackServerContext& context,
-            const pb::InferRequest& request, std::shared_ptr<gateway::InferReceiver> receiver);
+  // Once.
+  void Post(gateway::Gateway& gateway, gateway::InferCall call,
+            std::shared_ptr<gateway::InferReceiver> receiver);
   void ReadyForMore();
   void Cancel();
 
@@ -38,7 +40,7 @@ class InferExchangeCall : public grpc::ServerUnaryReactor,
                           public std::enable_shared_from_this<InferExchangeCall> {
  public:
   // Frees itself.
-  static grpc::ServerUnaryReactor* Begin(gateway::Gateway& gateway,
+  static grpc::ServerUnaryReactor* Begin(const ApiDependencies& dependencies,
                                          const grpc::CallbackServerContext& context,
                                          const pb::InferRequest& request,
                                          pb::InferResponse& response);
@@ -53,6 +55,7 @@ class InferExchangeCall : public grpc::ServerUnaryReactor,
   explicit InferExchangeCall(pb::InferResponse& response) : response_(response) {}
 
   InferCaller caller_;
+  std::vector<pb::SamplingValue> applied_;
   pb::InferResponse& response_;              // the worker's thread alone, until Finish
   std::shared_ptr<InferExchangeCall> self_;  // until OnDone
 };

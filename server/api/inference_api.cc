@@ -7,6 +7,7 @@
 #include "server/api/from_proto.h"
 #include "server/api/infer.h"
 #include "server/api/list_page.h"
+#include "server/api/request_schema.h"
 #include "server/api/stop.h"
 #include "server/api/stream_infer.h"
 #include "server/api/to_grpc_status.h"
@@ -111,15 +112,26 @@ grpc::ServerWriteReactor<pb::ReadinessEvent>* InferenceApi::WatchReadiness(
   return ReadinessStream::Begin(dependencies_, gateway_base_url_, drain_, *context, *request);
 }
 
+grpc::ServerUnaryReactor* InferenceApi::GetRequestSchema(grpc::CallbackServerContext* context,
+                                                         const pb::GetRequestSchemaRequest* request,
+                                                         pb::GetRequestSchemaResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  absl::StatusOr<pb::GetRequestSchemaResponse> schema =
+      api::GetRequestSchema(*request, *dependencies_.catalog, *dependencies_.route_table());
+  if (schema.ok()) *response = *std::move(schema);
+  reactor->Finish(ToGrpcStatus(schema.status()));
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* InferenceApi::Infer(grpc::CallbackServerContext* context,
                                               const pb::InferRequest* request,
                                               pb::InferResponse* response) {
-  return InferExchangeCall::Begin(*dependencies_.gateway, *context, *request, *response);
+  return InferExchangeCall::Begin(dependencies_, *context, *request, *response);
 }
 
 grpc::ServerWriteReactor<pb::StreamInferResponse>* InferenceApi::StreamInfer(
     grpc::CallbackServerContext* context, const pb::InferRequest* request) {
-  return InferAnswerStream::Begin(*dependencies_.gateway, *context, *request);
+  return InferAnswerStream::Begin(dependencies_, *context, *request);
 }
 
 grpc::ServerWriteReactor<pb::LogChunk>* InferenceApi::StreamLogs(

@@ -37,6 +37,9 @@ class InferenceApi : public pb::InferenceService::CallbackService {
                                     pb::ResolveResponse* response) override;
   grpc::ServerWriteReactor<pb::ReadinessEvent>* WatchReadiness(
       grpc::CallbackServerContext* context, const pb::WatchReadinessRequest* request) override;
+  grpc::ServerUnaryReactor* GetRequestSchema(grpc::CallbackServerContext* context,
+                                             const pb::GetRequestSchemaRequest* request,
+                                             pb::GetRequestSchemaResponse* response) override;
   grpc::ServerUnaryReactor* Infer(grpc::CallbackServerContext* context,
                                   const pb::InferRequest* request,
                                   pb::InferResponse* response) override;

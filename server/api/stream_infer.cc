@@ -8,11 +8,17 @@
 namespace tao::api {
 
 grpc::ServerWriteReactor<pb::StreamInferResponse>* InferAnswerStream::Begin(
-    gateway::Gateway& gateway, const grpc::CallbackServerContext& context,
+    const ApiDependencies& dependencies, const grpc::CallbackServerContext& context,
     const pb::InferRequest& request) {
   const auto stream = std::make_shared<InferAnswerStream>();
   stream->self_ = stream;
-  stream->caller_.Post(gateway, context, request, stream);
+  absl::StatusOr<PreparedInfer> prepared = PrepareInfer(dependencies, context, request);
+  if (prepared.ok()) {
+    stream->applied_ = std::move(prepared->applied);
+    stream->caller_.Post(*dependencies.gateway, std::move(prepared->call), stream);
+  } else {
+    stream->OnEnd(prepared.status());
+  }
   return stream.get();
 }
 
@@ -53,6 +59,7 @@ void InferAnswerStream::Pump() {
         message_.set_job_id(std::move(head_->job_id));
         message_.set_network_arch(std::move(head_->network_arch));
         message_.set_request_id(std::move(head_->request_id));
+        message_.mutable_applied()->Assign(applied_.begin(), applied_.end());
         head_.reset();
       }
       if (piece_.has_value()) {

@@ -28,7 +28,7 @@ class InferAnswerStream : public grpc::ServerWriteReactor<pb::StreamInferRespons
  public:
   // Frees itself.
   static grpc::ServerWriteReactor<pb::StreamInferResponse>* Begin(
-      gateway::Gateway& gateway, const grpc::CallbackServerContext& context,
+      const ApiDependencies& dependencies, const grpc::CallbackServerContext& context,
       const pb::InferRequest& request);
 
   void OnHead(gateway::InferHead head) override;
@@ -43,6 +43,7 @@ class InferAnswerStream : public grpc::ServerWriteReactor<pb::StreamInferRespons
   void Pump();
 
   InferCaller caller_;
+  std::vector<pb::SamplingValue> applied_;  // goes with the head
   base::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

@@ -159,6 +159,7 @@ TEST(ChatRequestTest, MediaAreWrittenAsTheContainerReadsThem) {
             R"({"type":"image_url","image_url":{"url":"https://x/a.png"}},)"
             R"({"type":"video_url","video_url":{"url":"data:video/mp4;base64,YWJjZA=="}},)"
             R"({"type":"text","text":"What moves?"}]}]})");
+  ASSERT_TRUE(WriteChatBody(chat, kArch, References()).ok());
   EXPECT_EQ(video.data(), "") << "taken, not copied";
 }
 

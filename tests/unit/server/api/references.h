@@ -11,7 +11,7 @@ namespace tao::api {
 
 inline const catalog::Catalog& References() {
   static const auto& loaded = *new std::shared_ptr<const catalog::Catalog>(
-      *catalog::Catalog::Load(std::string(TAO_SOURCE_DIR) + "/references"));
+      *catalog::Catalog::Load(TAO_SOURCE_DIR "/references"));
   return *loaded;
 }
 
