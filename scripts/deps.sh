@@ -23,6 +23,7 @@ tests=(
   # the clients: types and a wheel of Python's, the example in Go
   mypy python3-setuptools python3-wheel golang-go golang-google-grpc-dev protoc-gen-go protoc-gen-go-grpc
   golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev
+  zsh  # completion of the command line
   # a real Slurm cluster behind a real sshd
   slurmctld slurmd slurm-client munge libslurm-dev slurmdbd slurm-wlm-mysql-plugin mariadb-server
   openssh-server openssh-client

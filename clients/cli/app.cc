@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "clients/cli/commands.h"
+#include "clients/cli/sampling_flags.h"
 #include "server/base/closest_name.h"
 #include "server/base/strings.h"
 
@@ -49,6 +50,17 @@ int WrongCommandLine(const CLI::App& app, const CLI::ParseError& error) {
   return static_cast<int>(ExitCode::kUsage);
 }
 
+// The command line as the parser takes it: without the program's name, last word first.
+std::vector<std::string> WordsOf(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const CLI::App* const chat = app.get_subcommand("chat");
+  if (std::find(words.begin(), words.end(), chat->get_name()) != words.end()) {
+    words = JoinUnknownFlags(*chat, std::move(words));
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
 }  // namespace
 
 int Run(int argc, char** argv) {
@@ -74,10 +86,11 @@ int Run(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();   // --server and --json also after the command
   app.allow_extras();  // of commands that pass them on (platform_flags.h); the others refuse them
-  const std::vector<Command> commands = {AddStart(app), AddList(app), AddWatch(app), AddLogs(app),
-                                         AddStop(app),  AddChat(app), AddCheck(app)};
+  const std::vector<Command> commands = {AddStart(app), AddList(app),      AddWatch(app),
+                                         AddLogs(app),  AddStop(app),      AddChat(app),
+                                         AddCheck(app), AddCompletion(app)};
   try {
-    app.parse(argc, argv);
+    app.parse(WordsOf(app, argc, argv));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     return WrongCommandLine(app, error);

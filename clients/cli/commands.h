@@ -13,5 +13,6 @@ Command AddLogs(CLI::App& app);
 Command AddStop(CLI::App& app);
 Command AddChat(CLI::App& app);
 Command AddCheck(CLI::App& app);
+Command AddCompletion(CLI::App& app);
 
 }  // namespace tao::cli

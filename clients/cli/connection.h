@@ -50,7 +50,8 @@ struct Session {
 struct Command {
   CLI::App* parser;
   std::function<ExitCode(Session&)> run;
-  bool takes_unknown_flags = false;  // passes them on (platform_flags.h)
+  // Flags that only the daemon knows are for it (platform_flags.h, sampling_flags.h).
+  bool takes_unknown_flags = false;
 };
 
 // A stub for `server`. Connects at the first call; never through a proxy of the environment.

@@ -52,7 +52,29 @@ std::string DetailText(const google::protobuf::Any& detail, const std::string& m
 // Only a daemon sends details: a bare status is the transport's, or of something else at that port.
 bool FromDaemon(const grpc::Status& status) { return !status.error_details().empty(); }
 
+template <typename Detail>
+std::optional<Detail> DetailOf(const grpc::Status& status) {
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) return std::nullopt;
+  for (const google::protobuf::Any& detail : details.details()) {
+    if (Detail found; detail.UnpackTo(&found)) return found;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+std::string ReasonOf(const grpc::Status& status) {
+  const auto info = DetailOf<google::rpc::ErrorInfo>(status);
+  return info.has_value() ? info->reason() : "";
+}
+
+std::optional<absl::Duration> RetryAfter(const grpc::Status& status) {
+  const auto retry = DetailOf<google::rpc::RetryInfo>(status);
+  if (!retry.has_value()) return std::nullopt;
+  return absl::Seconds(retry->retry_delay().seconds()) +
+         absl::Nanoseconds(retry->retry_delay().nanos());
+}
 
 ExitCode ExitCodeOf(const grpc::Status& status) {
   if (status.ok()) return ExitCode::kOk;

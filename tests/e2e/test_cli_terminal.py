@@ -26,7 +26,6 @@ BEHAVIOURS = {
     "/models/events": {"SSE": 1, "SSE_EVENTS": 6, "SSE_INTERVAL_MS": 300, "LOG": "{log}"},
     "/models/late": {"REPLY_DELAY_MS": 60000, "LOG": "{log}"},
 }
-SAMPLING = ["max_tokens", "top_p", "temperature", "seed"]  # of ARCH, in the order of references/request.yaml
 START = ["start", "--network-arch", ARCH, "--platform", "local-process", "--model-path"]
 
 
@@ -204,31 +203,28 @@ def test_what_is_not_utf8_is_refused_in_our_words(daemon):
     assert b"libprotobuf" not in done.stderr
 
 
-def test_chat_says_where_to_and_what_is_left_to_the_container(daemon):
+def test_chat_says_where_to_and_what_it_samples_by(daemon):
     job_id = daemon.start(ARCH)
-    done = daemon.cli("chat", "hello there")
-    assert done.stderr.splitlines() == [
+    some = daemon.cli("chat", "--job-id", job_id, "--max-tokens", "5", "--seed=-7", "--temperature", "0", "hi there",
+                      "--accept-defaults")
+    assert some.stderr.splitlines() == [
         f"Sending to job_id={job_id} arch={ARCH} url={daemon.gateway}/services/{job_id}/v1/chat/completions",
-        f"Left to the container: {', '.join(SAMPLING)}"]
-    assert 'prompt "hello there"' in done.stdout and "sampling none" in done.stdout
-    some = daemon.cli("chat", "--job-id", job_id, "--max-tokens", "5", "--seed=-7", "--temperature", "0", "hi")
-    left = [name for name in SAMPLING if name not in ("max_tokens", "seed", "temperature")]
-    assert some.stderr.splitlines()[1:] == [f"Left to the container: {', '.join(left)}"]
-    for value in ("max_tokens=5", "seed=-7", "temperature=0"):
+        "Sampling: max_tokens=5, temperature=0, seed=-7, top_p=0.8"]
+    for value in ('prompt "hi there"', "max_tokens=5", "seed=-7", "temperature=0", "top_p=0.8"):
         assert value in some.stdout
-    image = daemon.cli("chat", "--image", "data:image/png;base64,AAAA", "look")
+    image = daemon.cli("chat", "--image", "data:image/png;base64,AAAA", "look", "--accept-defaults")
     assert "image/png" in image.stdout
 
 
 def test_a_stream_is_printed_as_it_comes(daemon, log):
     """The first words stand there while the container still writes; Ctrl-C ends the request there too."""
     daemon.start(ARCH, "/models/events")
-    with terminal.cli(daemon, "chat", "--stream", "hello") as shown:
+    with terminal.cli(daemon, "chat", "--accept-defaults", "hello") as shown:
         shown.wait_for("prompt")
         assert "bytes" not in shown.text and shown.process.poll() is None
         assert shown.end() == 0
     assert re.search(r'prompt "hello".*body \d+ bytes', "".join(shown.screen))
-    with terminal.cli(daemon, "chat", "--stream", "hello") as shown:
+    with terminal.cli(daemon, "chat", "--accept-defaults", "--stream", "hello") as shown:
         shown.wait_for("prompt")
         shown.type(terminal.CTRL_C)
         assert shown.end() == 130
@@ -237,8 +233,8 @@ def test_a_stream_is_printed_as_it_comes(daemon, log):
 
 def test_ctrl_c_cancels_a_chat(daemon, log):
     daemon.start(ARCH, "/models/late")
-    with terminal.cli(daemon, "chat", "hello") as shown:
-        shown.wait_for("Left to the container")
+    with terminal.cli(daemon, "chat", "--accept-defaults", "hello") as shown:
+        shown.wait_for("Sampling: ")
         harness.wait_for("the request at the container", lambda: harness.events(log))
         shown.type(terminal.CTRL_C)
         assert shown.end() == 130
@@ -282,7 +278,7 @@ def test_json_is_one_line_with_the_fields_of_the_protocol(daemon):
     assert json.loads(watched.stdout)["phase"] == "PHASE_READY"
     for line in daemon.cli("logs", job_id, "--json").stdout.splitlines():
         assert set(json.loads(line)) == {"lines"}
-    answer = json.loads(daemon.cli("chat", "--json", "hello").stdout)
+    answer = json.loads(daemon.cli("chat", "--json", "--accept-defaults", "hello").stdout)
     assert answer["object"] == "chat.completion"
     stopped = json.loads(daemon.cli("stop", job_id, "--json").stdout)
     assert (stopped["job_id"], stopped["phase"]) == (job_id, "PHASE_STOPPED")

@@ -72,7 +72,7 @@ def test_the_whole_job_by_command_line(engine, folder, tmp_path):
 
         listed = daemon.cli("list").stdout
         assert job_id in listed and "local-docker" in listed and "READY" in listed
-        assert "a question" in daemon.cli("chat", "a question").stdout
+        assert "a question" in daemon.cli("chat", "--accept-defaults", "a question").stdout
         assert daemon.cli("logs", job_id).stdout.strip()
         assert daemon.cli("stop", job_id, "--yes").returncode == 0
         assert engine.inspect(job_id) is None

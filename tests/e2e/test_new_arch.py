@@ -138,7 +138,7 @@ def test_it_is_started_routed_called_streamed_and_stopped(acme):
     assert streamed.headers["Content-Type"].startswith("text/event-stream")
     text = "".join(event["choices"][0]["delta"].get("content") or "" for event in events_of(streamed.body))
     assert 'prompt "hello"' in text
-    assert 'prompt "by hand"' in acme.cli("chat", "--network-arch", "acme-vlm", "by hand").stdout
+    assert 'prompt "by hand"' in acme.cli("chat", "--accept-defaults", "--network-arch", "acme-vlm", "by hand").stdout
     assert "acme-vlm" in {model["id"] for model in acme.http("GET", "/v1/models").json()["data"]}
 
     acme.cli("stop", job_id)

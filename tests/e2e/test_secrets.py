@@ -199,7 +199,7 @@ def test_a_service_has_its_secrets_and_nobody_else(watched):
     assert not set(call["names"]) & {*HANDLING["own"], *UNRELATED}
     for stream in (False, True):
         assert watched.chat(model=job_id, stream=stream).status == 200
-    for command in (["list"], ["list", "--json"], ["watch", job_id], ["logs", job_id], ["chat", "hello"]):
+    for command in (["list"], ["list", "--json"], ["watch", job_id], ["logs", job_id], ["chat", "--accept-defaults", "hello"]):
         assert watched.cli(*command).returncode == 0, command
     assert watched.daemon.http("GET", "/v1/models").status == 200
     watched.check()  # while it runs, too

@@ -1,4 +1,4 @@
-#include "clients/cli/chat_body.h"
+#include "clients/cli/answer_json.h"
 
 #include <absl/strings/str_format.h>
 
@@ -10,25 +10,6 @@ namespace tao::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json ContentOf(const ChatQuestion& question) {
-  if (question.images.empty()) return question.text;
-  Json items = Json::array();
-  for (const std::string& url : question.images) {
-    items.push_back({{"type", "image_url"}, {"image_url", {{"url", url}}}});
-  }
-  items.push_back({{"type", "text"}, {"text", question.text}});
-  return items;
-}
-
-Json SamplingOf(const ChatSampling& sampling) {
-  Json set = Json::object();
-  if (sampling.max_tokens.has_value()) set["max_tokens"] = *sampling.max_tokens;
-  if (sampling.temperature.has_value()) set["temperature"] = *sampling.temperature;
-  if (sampling.top_p.has_value()) set["top_p"] = *sampling.top_p;
-  if (sampling.seed.has_value()) set["seed"] = *sampling.seed;
-  return set;
-}
 
 // `parent[name]`; null when there is no such member.
 const Json* Member(const Json& parent, const char* name) {
@@ -50,34 +31,6 @@ absl::Status NotAnAnswer(std::string_view text) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> ChatBody(const ChatQuestion& question) {
-  if (!base::IsValidUtf8(question.text)) {
-    return absl::InvalidArgumentError("the text is not valid UTF-8; JSON can carry nothing else");
-  }
-  for (const std::string& url : question.images) {
-    if (!base::IsValidUtf8(url)) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("--image %s is not valid UTF-8", base::Quoted(url)));
-    }
-  }
-  Json body = Json::object();
-  body["model"] = question.model;
-  body["messages"] = Json::array({{{"role", "user"}, {"content", ContentOf(question)}}});
-  body.update(SamplingOf(question.sampling));
-  if (question.stream) body["stream"] = true;
-  return body.dump();
-}
-
-std::vector<std::string> LeftToContainer(const ChatSampling& sampling,
-                                         const std::vector<std::string>& fields) {
-  const Json set = SamplingOf(sampling);
-  std::vector<std::string> left;
-  for (const std::string& name : fields) {
-    if (!set.contains(name)) left.push_back(name);
-  }
-  return left;
-}
 
 absl::StatusOr<std::string> AnswerContent(std::string_view body) {
   const Json answer = Json::parse(body, nullptr, /*allow_exceptions=*/false);
