@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "clients/cli/answer_sink.h"
 #include "clients/cli/chat_exchange.h"
 #include "clients/cli/chat_prompt.h"
 #include "clients/cli/commands.h"

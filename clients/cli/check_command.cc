@@ -68,6 +68,10 @@ Command AddCheck(CLI::App& app) {
       app.add_subcommand("check", "Look at what a platform needs, and how to get what is missing");
   auto flags = std::make_shared<PlatformFlags>();
   AddPlatformFlags(*parser, *flags);
+  parser->footer(
+      "Examples:\n"
+      "  tao-inference check --platform local-docker\n"
+      "  tao-inference check --platform slurm --partition gpu");
   return {parser, [flags](Session& session) { return Check(session, *flags); },
           /*takes_unknown_flags=*/true};
 }

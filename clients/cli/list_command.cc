@@ -31,6 +31,10 @@ ExitCode List(Session& session) {
 
 Command AddList(CLI::App& app) {
   CLI::App* const parser = app.add_subcommand("list", "List the services");
+  parser->footer(
+      "Examples:\n"
+      "  tao-inference list\n"
+      "  tao-inference list --json");
   return {parser, List};
 }
 

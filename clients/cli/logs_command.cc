@@ -50,6 +50,10 @@ Command AddLogs(CLI::App& app) {
   parser->add_flag("--follow", options->follow, "Go on until the service ends");
   parser->add_option("--tail", options->tail_lines,
                      "Lines of the past to begin with; -1: all (default: 200)");
+  parser->footer(
+      "Examples:\n"
+      "  tao-inference logs JOB_ID --follow\n"
+      "  tao-inference logs JOB_ID --tail 50");
   return {parser, [options](Session& session) { return Logs(session, *options); }};
 }
 

@@ -154,6 +154,13 @@ Command AddStart(CLI::App& app) {
   text("--request-id", request.mutable_request_id(),
        "Makes the start idempotent: the same id gives the same service");
   parser->add_flag("--detach", options->detach, "Return at once; follow with `watch`");
+  parser->footer(
+      "Examples:\n"
+      "  tao-inference start --network-arch cosmos-rl --platform local-docker --model-path "
+      "/models/x \\\n"
+      "    --mount /data/x:/models/x:ro\n"
+      "  tao-inference start --network-arch cosmos-rl --platform slurm --partition gpu "
+      "--model-path hf_model://ORG/MODEL");
   return {parser, [options](Session& session) { return Start(session, *options); },
           /*takes_unknown_flags=*/true};
 }

@@ -134,6 +134,10 @@ Command AddStop(CLI::App& app) {
       ->add_option("--drain-timeout", options->drain_timeout,
                    "How long requests in flight may go on, e.g. 30s (the default)")
       ->check(IsSeconds());
+  parser->footer(
+      "Examples:\n"
+      "  tao-inference stop JOB_ID\n"
+      "  tao-inference stop --yes");
   return {parser, [options](Session& session) { return Stop(session, *options); }};
 }
 

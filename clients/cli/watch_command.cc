@@ -34,6 +34,10 @@ Command AddWatch(CLI::App& app) {
   auto options = std::make_shared<WatchOptions>();
   parser->add_option("JOB_ID", options->job_id, "The service")->required();
   parser->add_flag("--follow", options->follow, "Go on after READY, until the service ends");
+  parser->footer(
+      "Examples:\n"
+      "  tao-inference watch JOB_ID\n"
+      "  tao-inference watch JOB_ID --follow");
   return {parser, [options](Session& session) { return Watch(session, *options); }};
 }
 

@@ -1,5 +1,6 @@
 #include "clients/cli/answer_sink.h"
 
+#include <absl/strings/str_cat.h>
 #include <gmock/gmock.h>
 
 #include <cstdlib>
@@ -80,7 +81,7 @@ TEST_F(AnswerSinkTest, APipeGetsWhatTheServiceGave) {
   AnswerSink sink = Sink("", false);
   sink.Add(kVideo);
   ASSERT_TRUE(sink.End().ok());
-  EXPECT_EQ(out_, std::string(kVideo) + "\n");
+  EXPECT_EQ(out_, absl::StrCat(kVideo, "\n"));
 }
 
 TEST_F(AnswerSinkTest, TextGoesToTheFileToo) {
