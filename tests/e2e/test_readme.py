@@ -1,0 +1,55 @@
+"""README.md for somebody who has nothing else: its five commands, from nothing to an answer with an image."""
+
+import os
+import re
+import signal
+import subprocess
+
+import harness
+from test_code_templates import PICTURE
+
+README = (harness.SOURCE / "README.md").read_text()
+
+
+def five_commands():
+    block = re.search(r"<!-- five commands: .*? -->\n```\n(.*?)```", README, flags=re.DOTALL).group(1)
+    return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_five_commands(folder):
+    """As they stand there, one after the other in one shell, in a tree whose build is this one's."""
+    commands = five_commands()
+    assert len(commands) == 5
+    install, build, *run = commands
+    # This very build was made so; made again, it would be under the feet of the tests that run beside.
+    assert install == "scripts/deps.sh build" and build == "cmake --preset release && cmake --build --preset release"
+    assert "cmake --preset \"$1\" && cmake --build --preset \"$1\"" in (harness.SOURCE / "scripts/test.sh").read_text()
+
+    programs = folder / "build/release/bin"
+    programs.mkdir(parents=True)
+    for name in ("tao-inference", "reference-backend.d"):
+        (programs / name).symlink_to(harness.BIN / name)
+    # The files that a daemon keeps are this test's, not the user's.
+    server = programs / "tao-inference-server"
+    server.write_text(f'#!/bin/bash\nexec "{harness.BIN}/tao-inference-server" --registry="{folder}/registry.json" '
+                      f'--state-dir="{folder}/state" --stop-services-on-exit "$@"\n')
+    server.chmod(0o755)
+    (folder / "photo.png").write_bytes(PICTURE)
+
+    # A person waits for the prompt, and then for the daemon's first line; then ends it.
+    begin, *rest = run
+    assert begin.endswith("&")
+    lines = [begin, "server=$!", "until grep -q 'server: ready' server.log; do sleep 0.1; done", *rest,
+             "kill $server", "wait $server"]
+    with subprocess.Popen(["bash", "-c", "\n".join(["set -eu", *lines])], cwd=folder, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                          env={name: value for name, value in os.environ.items()
+                               if not name.startswith("TAO_INFERENCE")}) as shell:
+        try:
+            printed, said = shell.communicate(timeout=5 * harness.LIMIT)
+        except BaseException:
+            os.killpg(shell.pid, signal.SIGKILL)
+            raise
+    assert shell.returncode == 0, printed + said + (folder / "server.log").read_text()
+    answer = next(line for line in printed.splitlines() if line.startswith("prompt "))
+    assert 'prompt "What is this?"' in answer and "image/png" in answer and "temperature=0.7" in answer
