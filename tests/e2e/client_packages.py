@@ -84,3 +84,8 @@ def go_program():
     # The cache of the Go compiler is worth keeping for the next change of these.
     environment = {**os.environ, "GOCACHE": str(harness.BUILD / "go-cache")}
     return made("client-go", inputs, lambda out: run([script, out], env=environment)) / "main"
+
+
+if __name__ == "__main__":  # before the tests that use them
+    for make in (python_path, node_package, go_program):
+        print(make())
