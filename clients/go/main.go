@@ -105,19 +105,23 @@ type completion struct {
 	Choices []struct{ Message struct{ Content string } }
 }
 
-// One chat completion, the body as OpenAI has it.
+// One chat completion. Every sampling value that the model's schema has is set here, or left to its default there.
 func ask(api pb.InferenceServiceClient, jobID, text string) error {
-	body, err := json.Marshal(map[string]interface{}{
-		"messages":   []map[string]string{{"role": "user", "content": text}},
-		"max_tokens": 256, "temperature": 0.2, "top_p": 0.9, "seed": 7,
-	})
-	if err != nil {
-		return err
+	chat := &pb.ChatRequest{
+		Messages: []*pb.ChatMessage{{
+			Role:    "user",
+			Content: []*pb.ContentPart{{Part: &pb.ContentPart_Text{Text: text}}},
+		}},
+		Sampling: []*pb.SamplingValue{
+			{Name: "max_tokens", Value: &pb.SamplingValue_IntValue{IntValue: 256}},
+			{Name: "temperature", Value: &pb.SamplingValue_FloatValue{FloatValue: 0.2}},
+		},
+		AcceptDefaults: true,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	answer, err := api.Infer(ctx, &pb.InferRequest{
-		Selector: &pb.Selector{JobId: jobID}, Request: &pb.InferRequest_Body{Body: body}})
+		Selector: &pb.Selector{JobId: jobID}, Request: &pb.InferRequest_Chat{Chat: chat}})
 	if err != nil {
 		return err
 	}
@@ -129,6 +133,7 @@ func ask(api pb.InferenceServiceClient, jobID, text string) error {
 		return fmt.Errorf("the service's answer has no choices: %s", answer.Body)
 	}
 	fmt.Println(parsed.Choices[0].Message.Content)
+	fmt.Println("asked with", answer.Applied)
 	return nil
 }
 

@@ -32,9 +32,10 @@ def test_main_job(program, daemon):
     """Every phase up to READY, then the answer, and nothing is left."""
     done = run(program, daemon, "What moves?")
     assert done.returncode == 0, done.stdout + done.stderr
-    *phases, answer, stopped = done.stdout.splitlines()
+    *phases, answer, applied, stopped = done.stdout.splitlines()
     assert phases[-1].startswith("PHASE_READY") and stopped == "PHASE_STOPPED"
-    assert answer.startswith('prompt "What moves?"') and "max_tokens=256" in answer and "seed=7" in answer
+    assert answer.startswith('prompt "What moves?"') and "max_tokens=256" in answer
+    assert "temperature=0.2" in answer and "temperature" in applied and "seed" in applied
     assert daemon.services() == []
 
 

@@ -81,6 +81,23 @@ def test_the_life_of_a_service(world):
     assert (life["listed"], life["stopped"], life["left"]) == (True, "PHASE_STOPPED", False)
 
 
+def test_typed_requests_say_each_sampling_value(world, tmp_path):
+    """What is given, what is left to the container, what is taken from the schema; and nothing else is applied."""
+    picture = tmp_path / "a.PNG"
+    picture.write_bytes(bytes(range(256)))
+    typed = world.value("typed", jobId=world.job("plain"), picture=str(picture))
+    assert 'prompt "What?"; system "Be brief"' in typed["text"]
+    assert "image/png" in typed["text"] and "image/gif" in typed["text"]
+    assert "max_tokens=9 " in typed["text"] and "seed=" not in typed["text"]
+    assert typed["applied"] == {"max_tokens": 9, "top_p": 1, "temperature": 0.25, "seed": None}
+    assert list(typed["applied"]) == typed["fields"] and typed["arch"] == ARCH
+    assert "temperature=0.7" in typed["streamed"] and typed["defaults"]["temperature"] == 0.7
+    missing = world.error("typedWith", jobId=world.job("plain"), sampling={"max_tokens": 9})
+    assert missing["class"] == "InvalidRequestError" and len(missing["violations"]) == 3
+    foreign = world.error("typedWith", jobId=world.job("plain"), sampling={"guidance": 7}, acceptDefaults=True)
+    assert foreign["class"] == "InvalidRequestError" and "guidance" in foreign["message"]
+
+
 def test_stream_is_text_whether_the_container_streams_or_not(world):
     streamed = world.value("streamed", jobId=world.job("sse"))
     assert len(streamed["pieces"]) == 7 and streamed["contentType"].startswith("text/event-stream")

@@ -1,6 +1,7 @@
 """clients/python, as a program uses it: from its sources with Debian's python3-grpcio, and as a wheel."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,49 @@ def test_the_life_of_a_service(world):
     stopped = client.stop(service.job_id)
     assert stopped.phase == pb.PHASE_STOPPED and client.stop(service.job_id).phase == pb.PHASE_STOPPED
     assert service.job_id not in [each.job_id for each in client.list()]
+
+
+def test_typed_requests_say_each_sampling_value(world):
+    """What is given, what is left to the container, what is taken from the schema; and nothing else is applied."""
+    client, job_id = world.client, world.job("plain")
+    schema = client.schema(job_id=job_id)
+    fields = [field.name for field in schema.sampling]
+    assert schema == client.schema(network_arch=ARCH) and {"max_tokens", "top_p", "temperature", "seed"} <= set(fields)
+    answer = client.infer("What?", system="Be brief", job_id=job_id, max_tokens=9, top_p=1, temperature=0.25, seed=None)
+    assert 'prompt "What?"; system "Be brief"' in answer.text
+    assert "max_tokens=9 " in answer.text and "temperature=0.25" in answer.text and "seed=" not in answer.text
+    assert answer.applied == {"max_tokens": 9, "top_p": 1, "temperature": 0.25, "seed": None}
+    assert list(answer.applied) == fields
+    with pytest.raises(tao_inference.InvalidRequestError) as raised:
+        client.infer("What?", job_id=job_id, max_tokens=9)
+    missing = [each.field for each in raised.value.violations]
+    assert len(missing) == 3 and all(any(name in each for each in missing) for name in ("top_p", "temperature", "seed"))
+    with client.stream("What?", job_id=job_id, max_tokens=9, accept_defaults=True) as stream:
+        text = "".join(stream)
+    assert stream.applied["max_tokens"] == 9 and stream.applied["temperature"] == 0.7 and "temperature=0.7" in text
+    with pytest.raises(tao_inference.InvalidRequestError):
+        client.infer("What?", job_id=job_id, accept_defaults=True, guidance=7)
+    with pytest.raises(tao_inference.NotFoundError):
+        client.schema(network_arch="no-such-arch")
+    with pytest.raises(TypeError, match="max_tokens"):
+        client.infer("What?", job_id=job_id, max_tokens=[9])
+
+
+def test_media_are_urls_files_or_bytes(world, tmp_path):
+    picture, film = tmp_path / "a.PNG", tmp_path / "b.mkv"
+    picture.write_bytes(bytes(range(256)))
+    film.write_bytes(b"film" * 5000)
+    client, job_id = world.client, world.job("plain")
+    answer = client.infer("What?", images=[picture, pb.Media(data=b"x", mime_type="image/gif")], videos=[film],
+                          job_id=job_id, accept_defaults=True)
+    for kind in ("image/png", "image/gif", "video/x-matroska"):
+        assert kind in answer.text, answer.text
+    url = client.infer("What?", images=["https://127.0.0.1:9/street.jpg"], job_id=job_id, accept_defaults=True)
+    assert "street.jpg" in url.text or "url" in url.text, url.text
+    earlier = [pb.ChatMessage(role="system", content=[pb.ContentPart(text="Earlier")])]
+    assert 'system "Earlier"' in client.infer("What?", messages=earlier, job_id=job_id, accept_defaults=True).text
+    with pytest.raises(ValueError, match="photo.xyz: the type of this file"):
+        client.infer("What?", images=[pathlib.Path("photo.xyz")], job_id=job_id)
 
 
 def test_stream_is_text_whether_the_container_streams_or_not(world):

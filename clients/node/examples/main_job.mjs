@@ -9,11 +9,8 @@ try {
   ({ jobId } = await client.start({
     networkArch: "tao-dataservices", modelPath: "/models/x", platform: "local-process", gpuMode: "none" }));
   await client.waitReady(jobId, { onChange: ({ phase, message }) => console.log(phase, message) });
-  const body = {
-    messages: [{ role: "user", content: "Say hello" }],
-    max_tokens: 256, temperature: 0.2, top_p: 0.9, seed: 7, stream: true,
-  };
-  for await (const text of await client.streamBody(body, { jobId })) process.stdout.write(text);
+  const sampling = { max_tokens: 256, top_p: 0.9, temperature: 0.2, seed: 7 };
+  for await (const text of await client.stream("Say hello", { jobId, sampling })) process.stdout.write(text);
   process.stdout.write("\n");
 } catch (error) {
   if (!(error instanceof InferenceError)) throw error;

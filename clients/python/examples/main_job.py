@@ -17,9 +17,8 @@ def main(server: Optional[str]) -> int:
                                   gpu_mode="none").job_id
             client.wait_ready(job_id, on_change=lambda service: print(
                 pb.Phase.Name(service.phase), service.message))
-            body = {"messages": [{"role": "user", "content": "Say hello"}],
-                    "max_tokens": 256, "temperature": 0.2, "top_p": 0.9, "seed": 7, "stream": True}
-            with client.stream_body(body, job_id=job_id) as stream:
+            with client.stream("Say hello", job_id=job_id, max_tokens=256, top_p=0.9, temperature=0.2,
+                               seed=7) as stream:
                 for text in stream:
                     print(text, end="", flush=True)
             print()

@@ -33,9 +33,9 @@ def latest(path: str = DEFAULT_PATH) -> str | None:
 
 def put(entry: Entry, path: str = DEFAULT_PATH) -> None:
     """Adds the entry of a service, or replaces it. Without `started_at` it started now."""
-    entry.setdefault("started_at", datetime.datetime.now(datetime.timezone.utc).isoformat())
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
     with _changed(path) as content:
-        content[entry["job_id"]] = entry
+        content[entry["job_id"]] = {"started_at": now, **entry}
 
 
 def remove(job_id: str, path: str = DEFAULT_PATH) -> None:

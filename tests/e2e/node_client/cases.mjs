@@ -1,5 +1,7 @@
 // What programs do with tao-inference, each as its users write it.
 
+import { mediaFile } from "tao-inference";
+
 const hello = { messages: [{ role: "user", content: "hello" }] };
 
 export async function life(client, { arch, limitMs }) {
@@ -23,6 +25,23 @@ export async function life(client, { arch, limitMs }) {
     stopped: stopped.phase,
   };
 }
+
+export async function typed(client, { jobId, picture }) {
+  const images = [await mediaFile(picture), { data: Buffer.from("x"), mimeType: "image/gif" }];
+  const sampling = { max_tokens: 9, top_p: 1, temperature: 0.25, seed: null };
+  const answer = await client.infer("What?", { jobId, images, system: "Be brief", sampling });
+  const stream = await client.stream("What?", {
+    jobId, sampling: { max_tokens: 9 }, acceptDefaults: true, otherMembers: { stop: ["x"], user: "me", logprobs: false } });
+  let streamed = "";
+  for await (const text of stream) streamed += text;
+  const schema = await client.schema({ jobId });
+  return {
+    text: answer.text, applied: answer.applied, notices: answer.notices, streamed, defaults: stream.applied,
+    fields: schema.sampling.map(({ name }) => name), arch: schema.networkArch,
+  };
+}
+
+export const typedWith = async (client, { jobId, ...options }) => (await client.infer("What?", { jobId, ...options })).text;
 
 export async function streamed(client, { jobId }) {
   const stream = await client.streamBody({ ...hello, stream: true }, { jobId });
