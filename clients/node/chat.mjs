@@ -56,9 +56,8 @@ function samplingValue(name, value) {
   return { [field]: value };
 }
 
-/** Sampling values by name; null is what was left to the container. */
-export const samplingOf = (values) => Object.fromEntries(
-  values.map((each) => [each.name, each.value === "leftOut" ? null : each[each.value]]));
+/** The values by their names. */
+export const samplingOf = (values) => Object.fromEntries(values.map((each) => [each.name, each[each.value]]));
 
 // google.protobuf.Struct
 const structOf = (members) => ({

@@ -14,7 +14,7 @@ export class Answer {
     this.networkArch = networkArch;
     /** In the daemon's access log and in the container's logs. */
     this.requestId = requestId;
-    /** Of a typed request: the sampling values that were sent, defaults included; null: left to the container. */
+    /** Of a typed request: the sampling values that were sent, defaults included. */
     this.applied = samplingOf(applied);
     /** @type {string[]} what the container ignores of the request, and what it decides by itself */
     this.notices = notices;

@@ -66,9 +66,5 @@ def _sampling_value(name: str, value: Sampling) -> pb.SamplingValue:
 
 
 def sampling_of(values: Iterable[pb.SamplingValue]) -> dict[str, Sampling]:
-    """By name; None is what was left to the container."""
-    found: dict[str, Sampling] = {}
-    for each in values:
-        kind = each.WhichOneof("value")
-        found[each.name] = None if kind in (None, "left_out") else getattr(each, kind)
-    return found
+    """The values by their names."""
+    return {each.name: getattr(each, each.WhichOneof("value")) for each in values}

@@ -24,7 +24,7 @@ class Answer:
     job_id: str
     network_arch: str
     request_id: str  # in the daemon's access log and in the container's logs
-    # Of a typed request: the sampling values that were sent, defaults included; None: left to the container.
+    # Of a typed request: the sampling values that were sent, defaults included.
     applied: dict[str, Sampling]
     notices: list[str]  # what the container ignores of the request, and what it decides by itself
 
