@@ -1,10 +1,12 @@
-"""README.md for somebody who has nothing else: its five commands, from nothing to an answer with an image."""
+"""README.md for somebody who has nothing else: its five commands, from nothing to an answer with an image, and its
+programs."""
 
 import os
 import re
 import signal
 import subprocess
 
+import client_packages
 import harness
 from test_code_templates import PICTURE
 
@@ -53,3 +55,22 @@ def test_five_commands(folder):
     assert shell.returncode == 0, printed + said + (folder / "server.log").read_text()
     answer = next(line for line in printed.splitlines() if line.startswith("prompt "))
     assert 'prompt "What is this?"' in answer and "image/png" in answer and "temperature=0.7" in answer
+
+
+def test_python(daemon, folder):
+    program = re.search(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL).group(1)
+    (folder / "photo.png").write_bytes(PICTURE)
+    printed = client_packages.run(
+        ["/usr/bin/python3", "-c", program], cwd=folder,
+        env={**os.environ, "PYTHONPATH": ":".join(client_packages.python_path()), "TAO_INFERENCE_SERVER": daemon.grpc})
+    assert 'prompt "What is this?"' in printed and "image/png" in printed and "temperature=0.2" in printed
+
+
+def test_openai(daemon):
+    daemon.start("cosmos-rl")
+    program = re.search(r"^```js\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL).group(1)
+    assert '"http://127.0.0.1:8000/v1"' in program
+    printed = client_packages.run(
+        ["node", "--input-type=module", "-e", program.replace("http://127.0.0.1:8000", daemon.gateway)],
+        cwd=client_packages.node_package())
+    assert 'prompt "What moves?"' in printed and "media video" in printed
