@@ -41,9 +41,9 @@ def test_five_commands(folder):
     # A person waits for the prompt, and then for the daemon's first line; then ends it.
     begin, *rest = run
     assert begin.endswith("&")
-    lines = [begin, "server=$!", "until grep -q 'server: ready' server.log; do sleep 0.1; done", *rest,
-             "kill $server", "wait $server"]
-    with subprocess.Popen(["bash", "-c", "\n".join(["set -eu", *lines])], cwd=folder, stdin=subprocess.DEVNULL,
+    lines = ["set -eu", begin, "trap 'kill %1; wait %1' EXIT",
+             "until grep -q 'server: ready' server.log; do kill -0 %1; sleep 0.1; done", *rest]
+    with subprocess.Popen(["bash", "-c", "\n".join(lines)], cwd=folder, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
                           env={name: value for name, value in os.environ.items()
                                if not name.startswith("TAO_INFERENCE")}) as shell:
