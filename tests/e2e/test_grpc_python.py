@@ -168,7 +168,7 @@ def test_reflection_is_enough_to_call(daemon):
     service = pool.FindServiceByName("tao.inference.v1.InferenceService")
     assert {method.name for method in service.methods} == {
         "Start", "Stop", "List", "Resolve", "WatchReadiness", "Infer", "StreamInfer", "StreamLogs",
-        "CheckPlatform"}
+        "CheckPlatform", "GetRequestSchema"}
     method = service.FindMethodByName("List")
     factory = message_factory.MessageFactory(pool)
     call = daemon.channel.unary_unary("/tao.inference.v1.InferenceService/List",
