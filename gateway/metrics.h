@@ -27,7 +27,6 @@ namespace tao::gateway {
 
 inline constexpr size_t kStages = 5;     // of ExchangeStage
 inline constexpr size_t kClosers = 4;    // of ClosedBy
-inline constexpr size_t kEndpoints = 7;  // of Endpoint
 inline constexpr size_t kOutcomes = 8;   // of StreamOutcome
 
 // Answers by status and error token. There are few kinds, so they are looked for one by one.

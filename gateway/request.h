@@ -5,6 +5,7 @@
 
 #include <absl/status/status.h>
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -23,8 +24,9 @@ enum class Endpoint {
   kModels,    // /v1/models, also behind a routing prefix
   kModel,     // /v1/models/{id}, likewise
   kSchema,    // /schema behind a routing prefix
-  kChat,      // /v1/chat/completions, likewise
+  kChat,      // /v1/chat/completions, likewise; the last one
 };
+inline constexpr size_t kEndpoints = static_cast<size_t>(Endpoint::kChat) + 1;
 
 // The methods of an endpoint, as Allow lists them.
 std::string_view AllowedMethods(Endpoint endpoint);

@@ -56,9 +56,11 @@ TEST(MetricsTest, TheTextIsThatOfPrometheus) {
     metrics.workers.Count(EndAt(&service, 200, 40'000'000), Answered(), *metrics.table);
   }
   metrics.workers.CountOther(Endpoint::kModels, 200, std::nullopt);
+  metrics.workers.CountOther(Endpoint::kChat, 415, base::ErrorToken::kUnsupportedMediaType);
   const std::string text = RenderMetrics(metrics);
   ASSERT_FALSE(text.empty());
   EXPECT_EQ(text.back(), '\n');
+  EXPECT_THAT(text, HasSubstr("endpoint=\"chat\",code=\"415\""));
   std::vector<std::string> families;
   size_t begin = 0;
   while (begin < text.size()) {
