@@ -14,7 +14,7 @@ pb, pb_grpc = harness.load_stubs()
 ARCH = "tao-dataservices"
 WATCHERS, CHANNELS = 10000, 10
 LIMIT = 5 * harness.LIMIT  # for ten thousand of anything, most of it this client's own work
-# A stream of gRPC's costs the daemon about 13 KiB; much more would be events that pile up.
+# A stream of gRPC's costs the daemon about 20 KiB; much more would be events that pile up.
 BYTES_EACH = 64 << 10
 
 
