@@ -5,10 +5,10 @@ service that loads, and calls of the API, a few dozen at a time. About half of t
 body, while they are held, while the container is silent, in the middle of the answer; with a FIN, an RST, or by closing
 one half. Those that stay must get the right answer.
 
-After a fifth of the time (two minutes at most), three times in between, and at the end the load rests until nothing is in
+After half of the time (two minutes at most), three times in between, and at the end the load rests until nothing is in
 flight. Between the first and the last of these quiet moments resident memory must not have grown by more than an eighth and
-16 MiB, nor threads or descriptors at all;
-no exchange, no client's connection and no byte of the spool may be left. The access log is rotated all the while."""
+24 MiB (it goes up and down by ten), nor descriptors at all, nor threads by more than the few that gRPC adds when it is
+busy; no exchange, no client's connection and no byte of the spool may be left. The access log is rotated all the while."""
 
 import asyncio
 import collections
@@ -38,7 +38,8 @@ TURN = 1 << 16
 VANISH = 0.5
 ROTATE_S = 20
 PARTS = 4  # of the load after the warm-up
-SLACK_BYTES, SLACK_SHARE = 16 << 20, 1 / 8
+SLACK_BYTES, SLACK_SHARE = 24 << 20, 1 / 8
+SLACK_THREADS = 8
 
 
 class Left(Exception):
@@ -344,7 +345,7 @@ def backend():
 
 def run(options):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tao-soak-"))
-    warm_up = min(options.seconds / 5, 120)
+    warm_up = min(options.seconds / 2, 120)
     with backend() as ports:
         write_registry(folder / "registry.json", ports)
         access_log = folder / "access.jsonl"
@@ -363,8 +364,8 @@ def run(options):
         mixed.errors.append(f"resident memory grew by {grown / 2**20:.1f} MiB")
     if after["lost_lines"]:
         mixed.errors.append(f"{after['lost_lines']:.0f} lines of the access log were lost")
-    mixed.errors += [f"{key}: {before[key]} before, {after[key]} after" for key in ("threads", "descriptors")
-                     if after[key] > before[key]]
+    mixed.errors += [f"{key}: {before[key]} before, {after[key]} after"
+                     for key, slack in (("threads", SLACK_THREADS), ("descriptors", 0)) if after[key] > before[key] + slack]
     for error in mixed.errors[:20]:
         print(f"  {error}")
     total = sum(mixed.done.values())
