@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 
 import pytest
 from google.protobuf import json_format, message_factory
@@ -14,7 +15,9 @@ import client_packages
 import harness
 from test_code_templates import PICTURE
 
-pb, _ = harness.load_stubs()
+sys.path[:0] = client_packages.python_path()
+from tao_inference import pb  # noqa: E402
+
 TEXT = (harness.SOURCE / "docs/clients.md").read_text()
 
 
