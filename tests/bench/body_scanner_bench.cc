@@ -13,6 +13,8 @@
 
 #include "gateway/chat/body_scanner.h"
 #include "gateway/chat/routing_keys.h"
+#include "server/catalog/catalog.h"
+#include "server/contract/body_check.h"
 
 namespace tao::chat {
 namespace {
@@ -124,6 +126,22 @@ const std::string& Chinese() {
   return body;
 }
 
+// Prose without a single escape: at the speed of memory, so that whatever looks at it shows.
+const std::string& PlainProse() {
+  static const std::string body = [] {
+    std::mt19937 random(8);
+    std::string text;
+    while (text.size() < 4'000'000) {
+      for (unsigned i = 1 + random() % 9; i > 0; --i) {
+        text += static_cast<char>('a' + random() % 26);
+      }
+      text += ' ';
+    }
+    return Chat(text);
+  }();
+  return body;
+}
+
 // The usual request: 2 KB of prose, a line break a line.
 const std::string& SmallChat() {
   static const std::string body = [] {
@@ -217,6 +235,32 @@ void ScannerRoutingKeys(benchmark::State& state, const std::string& (*body)()) {
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body().size()));
 }
 
+// The request contract and the search for secrets as sink: to be compared with Scanner, whose sink
+// only looks at each piece. `arch` empty: the body's `model` would have to tell, so that it is
+// judged for all.
+void ScannerContract(benchmark::State& state, const std::string& (*body)(), std::string_view arch) {
+  static const auto catalog = catalog::Catalog::Load(std::string(TAO_SOURCE_DIR) + "/references");
+  static const auto contracts = contract::Contracts::Build((*catalog)->request());
+  // As long as those of Hugging Face, NGC and Weights & Biases.
+  static const auto secrets = contract::SecretAutomaton::Build(
+      {"hf_QmVuY2htYXJrT25seU5vdEFTZWNyZXRBdEFsbA",
+       "bmdjLWtleS1vZi1hLWJlbmNobWFyay1ub3RoaW5nLWlzLXNlY3JldC1oZXJlLTAxMjM0NTY3ODlhYmNkZWY=",
+       "0123456789abcdef0123456789abcdef01234567"});
+  for (auto _ : state) {
+    contract::BodyCheck check(contracts.get(), secrets.get());
+    if (!arch.empty()) check.Decide(arch);
+    BodyScanner scanner(check);
+    const std::string_view text = body();
+    for (size_t at = 0; at < text.size(); at += 64 * 1024) {
+      if (!scanner.Feed(text.substr(at, 64 * 1024)).ok()) state.SkipWithError("bad");
+    }
+    if (!scanner.Finish().ok()) state.SkipWithError("bad");
+    if (arch.empty()) check.Decide("tao-dataservices");
+    benchmark::DoNotOptimize(check.Verdict(false));
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * body().size()));
+}
+
 // simdjson's on-demand parser: the index of the whole body, then one member of it, its strings
 // neither decoded nor checked.
 void SimdjsonOndemand(benchmark::State& state, const std::string& (*body)()) {
@@ -251,8 +295,12 @@ void NlohmannAccept(benchmark::State& state, const std::string& (*body)()) {
 }
 
 #define TAO_BENCH_BODY(function, body) BENCHMARK_CAPTURE(function, body, body)
+#define TAO_BENCH_CONTRACT(body)                                      \
+  BENCHMARK_CAPTURE(ScannerContract, body, body, "tao-dataservices"); \
+  BENCHMARK_CAPTURE(ScannerContract, body##_ArchUnknown, body, "")
 #define TAO_BENCH_EVERY_BODY(function)         \
   TAO_BENCH_BODY(function, Base64);            \
+  TAO_BENCH_BODY(function, PlainProse);        \
   TAO_BENCH_BODY(function, EscapedCode);       \
   TAO_BENCH_BODY(function, EscapedUnicode);    \
   TAO_BENCH_BODY(function, EscapedLineBreaks); \
@@ -261,6 +309,14 @@ void NlohmannAccept(benchmark::State& state, const std::string& (*body)()) {
   TAO_BENCH_BODY(function, Structure)
 
 TAO_BENCH_EVERY_BODY(Scanner);
+TAO_BENCH_CONTRACT(Base64);
+TAO_BENCH_CONTRACT(PlainProse);
+TAO_BENCH_CONTRACT(EscapedCode);
+TAO_BENCH_CONTRACT(EscapedUnicode);
+TAO_BENCH_CONTRACT(EscapedLineBreaks);
+TAO_BENCH_CONTRACT(Chinese);
+TAO_BENCH_CONTRACT(SmallChat);
+TAO_BENCH_CONTRACT(Structure);
 TAO_BENCH_BODY(ScannerRoutingKeys, SmallChat);
 TAO_BENCH_BODY(ScannerByteByByte, SmallChat);
 TAO_BENCH_BODY(ScannerByteByByte, EscapedCode);
