@@ -149,7 +149,7 @@ void BodyCheck::Close() {
   switch (level_) {
     case Level::kMedia:
       slot_ = Slot::kUrl;
-      if (!url_seen_) AddFinding("nothing", Right());
+      if (!url_seen_) AddFinding("nothing");
       level_ = Level::kItem;
       break;
     case Level::kItem:
@@ -159,7 +159,7 @@ void BodyCheck::Close() {
       break;
     case Level::kContent:
       slot_ = Slot::kContent;
-      if (item_ < 0) AddFinding("an empty list", Right());
+      if (item_ < 0) AddFinding("an empty list");
       level_ = Level::kMessage;
       break;
     case Level::kMessage:
@@ -230,7 +230,9 @@ void BodyCheck::NameMember(std::string_view key) {
 
 // Backends take the last of two, which need not be what the first was judged by.
 void BodyCheck::Once(bool& seen) {
-  if (seen) AddFinding("the member a second time", "one of them");
+  if (seen) {
+    for (Judge& judge : judges_) Add(judge, "the member a second time", "one of them");
+  }
   seen = true;
 }
 
@@ -253,10 +255,10 @@ void BodyCheck::EndMessage() {
     return;
   }
   slot_ = Slot::kRole;
-  if (!role_seen_) AddFinding("nothing", Right());
+  if (!role_seen_) AddFinding("nothing");
   slot_ = Slot::kContent;
-  if (!content_seen_) AddFinding("nothing", Right());
-  if (content_is_null_) AddFinding("null", Right());
+  if (!content_seen_) AddFinding("nothing");
+  if (content_is_null_) AddFinding("null");
   if (role_ < 0) return;
   if (role_read_[static_cast<size_t>(role_)]) {
     AddNotice(
@@ -279,14 +281,14 @@ void BodyCheck::BeginItem() {
 
 void BodyCheck::EndItem() {
   slot_ = Slot::kType;
-  if (!type_seen_) AddFinding("nothing", Right());
+  if (!type_seen_) AddFinding("nothing");
   if (item_type_ < 0) return;
   payload_ = item_type_;
   const auto index = static_cast<size_t>(item_type_);
   const bool is_text = contracts_->chat().content_items[index].kind == catalog::ContentKind::kText;
   if (!payloads_[index]) {
     slot_ = is_text ? Slot::kText : Slot::kMedia;
-    AddFinding("nothing", Right());
+    AddFinding("nothing");
   }
   if (!is_text) message_has_media_ = true;
 }
@@ -294,9 +296,11 @@ void BodyCheck::EndItem() {
 void BodyCheck::EndBody() {
   slot_ = Slot::kMessages;
   if (!messages_seen_) {
-    AddFinding("nothing", Right());
+    AddFinding("nothing");
   } else if (user_message_ < 0) {
-    AddFinding("no message of role user", "at least one, which the container answers");
+    for (Judge& judge : judges_) {
+      Add(judge, "no message of role user", "at least one, which the container answers");
+    }
   }
   if (user_message_ < 0 || user_has_media_) return;
   message_ = user_message_;

@@ -31,6 +31,9 @@
 
 namespace tao::contract {
 
+inline constexpr size_t kMaxNoticeLines = 16;
+inline constexpr size_t kMaxNoticeBytes = 4096;
+
 class BodyCheck final : public base::BodySink {
  public:
   // `contracts`: null for none, then any body is right. `secrets`: null when there are none.
@@ -44,6 +47,9 @@ class BodyCheck final : public base::BodySink {
   absl::Status Verdict(bool strict) const;
   // What its client should be told although it may run.
   std::vector<Notice> Notices() const;
+  // The same in lines of printable ASCII: at most kMaxNoticeLines, of kMaxNoticeBytes together, the
+  // last of which says how many are left out.
+  std::vector<std::string> NoticeLines() const;
 
   // Errors: secret_in_body, which ends the scan at once.
   absl::Status OnObjectBegin() override;
@@ -90,7 +96,7 @@ class BodyCheck final : public base::BodySink {
 
   bool is_judging() const { return skipped_ == 0 && !judges_.empty(); }
   bool IsSecret(std::string_view piece, bool last) {
-    return secrets_ != nullptr && secrets_->Feed(secret_state_, piece, last);
+    return secrets_ != nullptr && secrets_->Feed(secret_text_, piece, last);
   }
 
   void Open(bool is_object);
@@ -124,14 +130,15 @@ class BodyCheck final : public base::BodySink {
   std::string RolesRight() const;
   std::string NameOfPayload() const;
   static std::string Found(const Value& value);
-  // Of the value of slot_; the first for every arch.
-  void AddFinding(const std::string& found, const std::string& right);
+  // Of the value of slot_; the first two for every arch, "nothing" where something must stand.
+  void AddFinding(std::string_view found);
+  void AddFinding(const Value& found);
   void Add(Judge& judge, std::string found, std::string right);
   void AddNotice(const Notice& notice);
 
   const Contracts* const contracts_;
   const SecretAutomaton* const secrets_;
-  SecretAutomaton::State secret_state_ = SecretAutomaton::kStart;
+  SecretAutomaton::Text secret_text_;
   absl::InlinedVector<Judge, 4> judges_;  // empty: nothing is to be judged
 
   Slot slot_ = Slot::kBody;
@@ -146,7 +153,8 @@ class BodyCheck final : public base::BodySink {
   bool role_seen_ = false, content_seen_ = false, content_is_null_ = false;
   int role_ = -1;  // index in openai_roles
   bool message_has_media_ = false;
-  std::vector<bool> role_read_;  // of openai_roles: the container has its message already
+  absl::InlinedVector<bool, 16>
+      role_read_;  // of openai_roles: the container has its message already
   bool user_has_media_ = false;
   int64_t user_message_ = -1;  // the first
 

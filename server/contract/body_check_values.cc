@@ -3,7 +3,9 @@
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_format.h>
 
+#include <charconv>
 #include <cmath>
+#include <system_error>
 
 #include "server/base/strings.h"
 #include "server/contract/body_check.h"
@@ -17,8 +19,17 @@ using catalog::FieldUse;
 // JSON's integers that a 64-bit integer holds.
 bool IsWhole(std::string_view number) {
   int64_t value = 0;
-  return number.find_first_of(".eE") == std::string_view::npos &&
-         absl::SimpleAtoi(base::ToAbsl(number), &value);
+  const auto read = std::from_chars(number.data(), number.data() + number.size(), value);
+  return read.ec == std::errc() && read.ptr == number.data() + number.size();
+}
+
+// Infinite where no double holds it.
+double ToDouble(std::string_view number) {
+  double value = 0;
+  const auto read = std::from_chars(number.data(), number.data() + number.size(), value);
+  if (read.ec == std::errc()) return value;
+  // Out of range: too large, or so small that it is 0.
+  return absl::SimpleAtod(base::ToAbsl(number), &value) ? value : HUGE_VAL;
 }
 
 std::string OneOf(const std::vector<std::string>& names) {
@@ -64,7 +75,7 @@ void BodyCheck::TakeScalar(const Value& value) {
     content_is_null_ = true;  // right in a message of the assistant
     return;
   }
-  if (!Fits(value)) AddFinding(Found(value), Right());
+  if (!Fits(value)) AddFinding(value);
 }
 
 void BodyCheck::EndString() {
@@ -92,25 +103,22 @@ void BodyCheck::ReadRole(std::string_view role) {
   for (size_t i = 0; i < known.size(); ++i) {
     if (known[i] == role) role_ = static_cast<int>(i);
   }
-  if (role_ < 0) AddFinding(base::Quoted(role), Right());
+  if (role_ < 0) AddFinding(base::Quoted(role));
 }
 
 void BodyCheck::ReadType(std::string_view type) {
   item_type_ = contracts_->ContentItemOf(type);
-  if (item_type_ < 0) AddFinding(base::Quoted(type), Right());
+  if (item_type_ < 0) AddFinding(base::Quoted(type));
 }
 
 void BodyCheck::JudgeField(const Value& value) {
   const auto index = static_cast<size_t>(field_);
+  const bool is_number = value.kind == ValueKind::kNumber;
+  const double number = is_number ? ToDouble(value.text) : 0;
   for (Judge& judge : judges_) {
     const FieldContract& field = judge.arch->fields[index];
-    if (field.use == FieldUse::kIgnored) {
-      judge.notices.Add({contracts_->field_names()[index], judge.arch->network_arch + " ignores it",
-                         "leave it out"});
-      continue;
-    }
+    if (field.use == FieldUse::kIgnored) continue;
     bool is_right = field.use == FieldUse::kApplies;
-    double number = 0;
     switch (field.type) {
       case FieldType::kString:
         is_right = is_right && value.kind == ValueKind::kString;
@@ -119,8 +127,7 @@ void BodyCheck::JudgeField(const Value& value) {
         is_right = is_right && value.kind == ValueKind::kBool;
         break;
       default:
-        is_right = is_right && value.kind == ValueKind::kNumber &&
-                   absl::SimpleAtod(base::ToAbsl(value.text), &number) && std::isfinite(number) &&
+        is_right = is_right && is_number && std::isfinite(number) &&
                    (field.type != FieldType::kInt || IsWhole(value.text)) &&
                    field.range.Holds(number);
         break;
@@ -211,8 +218,24 @@ std::string BodyCheck::Path() const {
   }
 }
 
-void BodyCheck::AddFinding(const std::string& found, const std::string& right) {
-  for (Judge& judge : judges_) Add(judge, found, right);
+void BodyCheck::AddFinding(std::string_view found) {
+  for (Judge& judge : judges_) {
+    if (judge.findings.has_room()) {
+      Add(judge, std::string(found), Right());
+    } else {
+      judge.findings.Count();
+    }
+  }
+}
+
+void BodyCheck::AddFinding(const Value& found) {
+  for (Judge& judge : judges_) {
+    if (judge.findings.has_room()) {
+      Add(judge, Found(found), Right());
+    } else {
+      judge.findings.Count();
+    }
+  }
 }
 
 void BodyCheck::Add(Judge& judge, std::string found, std::string right) {

@@ -10,9 +10,6 @@ namespace {
 // More would save nothing, and reach over a cache line at each step.
 constexpr size_t kLongestStride = 61;
 
-// Pieces up to this size are read by the automaton alone.
-constexpr size_t kShortPiece = 64;
-
 size_t FilterBit(const char* window) {
   uint32_t bytes;
   std::memcpy(&bytes, window, sizeof(bytes));
@@ -107,29 +104,26 @@ bool SecretAutomaton::MayBegin(const char* window) const {
   return (filter_[bit / 64] >> (bit % 64) & 1) != 0;
 }
 
-bool SecretAutomaton::Feed(State& state, std::string_view piece, bool last) const {
-  if (last && state == kStart && piece.size() < shortest_) return false;
-  const State before = state;
-  // What began in earlier pieces; all of a short one.
-  const size_t whole = piece.size() <= kShortPiece ? piece.size() : 0;
-  State now = before;
-  size_t at = 0;
-  for (; at < piece.size() && (at < whole || depth_[now] > at); ++at) {
-    now = Next(now, piece[at]);
-    if (found_[now]) return true;
+bool SecretAutomaton::FeedPiece(Text& text, std::string_view piece, bool last) const {
+  std::string& tail = text.tail_;
+  const size_t most = longest_ - 1;  // what a secret can have on either side of a border
+  const size_t before = tail.size();
+  if (before > 0) {
+    tail.append(piece.substr(0, most));
+    if (tail.size() >= shortest_ && FindInside(tail)) return true;
   }
-  if (at < piece.size()) {
-    if (FindInside(piece)) return true;
-    if (!last) {
-      // What this piece's end could begin.
-      now = kStart;
-      for (const char byte : piece.substr(piece.size() - std::min(piece.size(), longest_ - 1))) {
-        now = Next(now, byte);
-      }
-    }
+  if (last) {
+    tail.clear();
+  } else if (piece.size() >= most) {
+    tail.assign(piece.substr(piece.size() - most));
+  } else if (before == 0) {
+    tail.assign(piece);
+    return FindInside(piece);
+  } else {
+    if (tail.size() > most) tail.erase(0, tail.size() - most);
+    return false;  // the piece was in it whole
   }
-  state = last ? kStart : now;
-  return false;
+  return piece.size() >= shortest_ && FindInside(piece);
 }
 
 // Occurrences that lie wholly in `piece`.

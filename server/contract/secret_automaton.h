@@ -5,8 +5,7 @@
 //
 // No value is shorter than kShortestSecret, so that every occurrence holds, whole, one of the
 // 4-byte windows at each stride-th byte. Those are looked up in a small bitmap, and the automaton
-// runs only around a hit and across the borders of pieces: text costs a look-up every 13 bytes or
-// more.
+// runs only around a hit: text costs a look-up every 13 bytes or more.
 
 #include <array>
 #include <cstdint>
@@ -19,7 +18,7 @@ namespace tao::contract {
 
 inline constexpr size_t kShortestSecret = 16;
 // Of a longer value its beginning is looked for, which is as telling.
-inline constexpr size_t kLongestSecret = 4096;
+inline constexpr size_t kLongestSecret = 256;
 
 // Immutable, so that any number of threads may use it.
 class SecretAutomaton {
@@ -27,17 +26,27 @@ class SecretAutomaton {
   // Null when none of `values` is long enough to be looked for.
   static std::shared_ptr<const SecretAutomaton> Build(const std::vector<std::string>& values);
 
-  // Where a text stands between two of its pieces. A new text begins with a new one.
-  using State = uint32_t;
-  static constexpr State kStart = 0;
+  // What a text that has not ended keeps of its pieces: as much of the last bytes as a secret may
+  // have in them.
+  class Text {
+   private:
+    friend class SecretAutomaton;
+    std::string tail_;
+  };
 
-  // Reads the next piece of a text; `last` ends it, and makes `state` that of a new one. True: the
-  // text up to the end of this piece holds a secret.
-  bool Feed(State& state, std::string_view piece, bool last) const;
+  // Reads the next piece of a text; `last` ends it, and makes `text` a new one. True: the text up
+  // to the end of this piece holds a secret.
+  bool Feed(Text& text, std::string_view piece, bool last) const {
+    if (last && text.tail_.empty()) return piece.size() >= shortest_ && FindInside(piece);
+    return FeedPiece(text, piece, last);
+  }
 
  private:
   static constexpr int kWindowBytes = 4;
   static constexpr size_t kFilterBits = size_t{1} << 16;
+
+  using State = uint32_t;
+  static constexpr State kStart = 0;
 
   SecretAutomaton() = default;
   void Add(std::string_view value);
@@ -48,6 +57,7 @@ class SecretAutomaton {
   }
   bool MayBegin(const char* window) const;
   bool FindInside(std::string_view piece) const;
+  bool FeedPiece(Text& text, std::string_view piece, bool last) const;
 
   size_t shortest_ = 0, longest_ = 0;
   size_t stride_ = 0;

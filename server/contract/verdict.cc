@@ -38,6 +38,14 @@ absl::Status Violation(const std::string& arch, const std::vector<Finding>& find
   return base::TokenError(base::ErrorToken::kContractViolation, message, details);
 }
 
+std::string LineOf(const Notice& notice) {
+  std::string line = notice.param + ": " + notice.text;
+  for (char& c : line) {
+    if (c < ' ' || c > '~') c = '?';  // request.yaml's own words
+  }
+  return line;
+}
+
 }  // namespace
 
 std::vector<Notice> BodyCheck::Notices() const {
@@ -46,14 +54,40 @@ std::vector<Notice> BodyCheck::Notices() const {
   std::vector<Notice> notices = judge.notices.items();
   for (size_t i = 0; i < judge.arch->fields.size(); ++i) {
     const FieldContract& field = judge.arch->fields[i];
+    const std::string& name = contracts_->field_names()[i];
+    if (field.use == catalog::FieldUse::kIgnored && given_[i]) {
+      notices.push_back({name, judge.arch->network_arch + " ignores it", "leave it out"});
+    }
     if (field.use != catalog::FieldUse::kApplies || given_[i]) continue;
-    notices.push_back({contracts_->field_names()[i],
+    notices.push_back({name,
                        field.container_default.empty()
                            ? "not set; what the container uses then is unknown"
                            : "not set; the container uses " + field.container_default,
                        field.right});
   }
   return notices;
+}
+
+std::vector<std::string> BodyCheck::NoticeLines() const {
+  constexpr size_t kLastLineBytes = 40;
+  const std::vector<Notice> notices = Notices();
+  std::vector<std::string> lines;
+  if (notices.empty()) return lines;
+  const FirstOf<Notice>& noted = judges_.front().notices;
+  const uint64_t total = notices.size() + noted.total() - noted.items().size();
+  size_t bytes = 0;
+  for (const Notice& notice : notices) {
+    const bool is_last = lines.size() + 1 == total;
+    std::string line = LineOf(notice);
+    bytes += line.size();
+    if ((lines.size() + 1 == kMaxNoticeLines && !is_last) ||
+        bytes + kLastLineBytes > kMaxNoticeBytes) {
+      break;
+    }
+    lines.push_back(std::move(line));
+  }
+  if (lines.size() < total) lines.push_back(absl::StrFormat("and %d more", total - lines.size()));
+  return lines;
 }
 
 absl::Status BodyCheck::Verdict(bool strict) const {

@@ -141,11 +141,11 @@ TEST(BodyCheckTest, WhatIsIgnoredIsSaid) {
   EXPECT_EQ(judged.status, absl::OkStatus());
   EXPECT_THAT(
       judged.Notices(),
-      ElementsAre("temperature: cosmos-predict2.5 ignores it",
-                  "messages[2].role: the container ignores messages of role assistant",
+      ElementsAre("messages[2].role: the container ignores messages of role assistant",
                   "messages[3]: the container reads the first user message, and ignores this one",
                   "messages[4]: the container reads the first system message, and ignores this one",
-                  "top_p: cosmos-predict2.5 ignores it"));
+                  "top_p: cosmos-predict2.5 ignores it",
+                  "temperature: cosmos-predict2.5 ignores it"));
 }
 
 TEST(BodyCheckTest, WhatIsLeftToTheContainerIsSaid) {
