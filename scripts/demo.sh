@@ -288,14 +288,18 @@ start_services() {
 send_requests() {
   heading "Chat completions: by model, by header, by path"
   show "curl -s \$GATEWAY/v1/chat/completions --json \\
-    '{\"model\": \"cosmos-rl\", \"messages\": [{\"role\": \"user\", \"content\": \"What moves?\"}]}'"
+    '{\"model\": \"cosmos-rl\", \"messages\": [{\"role\": \"user\", \"content\": [
+       {\"type\": \"video_url\", \"video_url\": {\"url\": \"/data/street.mp4\"}},
+       {\"type\": \"text\", \"text\": \"What moves?\"}]}]}'"
   show "curl -s \$GATEWAY/v1/chat/completions -H \"X-TAO-Job-ID: \$PREDICT_A\" --json \\
     '{\"messages\": [{\"role\": \"user\", \"content\": \"A cat on a mat\"}], \"seed\": 7}'"
   show "curl -s \$GATEWAY/services/\$PREDICT_B/v1/chat/completions --json \\
     '{\"messages\": [{\"role\": \"user\", \"content\": \"A dog in the rain\"}]}'"
   heading "As a stream: the container answers with JSON, the client gets events"
   show "curl -sN \$GATEWAY/v1/chat/completions --json \\
-    '{\"model\": \"cosmos-rl\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": \"What moves?\"}]}'"
+    '{\"model\": \"cosmos-rl\", \"stream\": true, \"messages\": [{\"role\": \"user\", \"content\": [
+       {\"type\": \"video_url\", \"video_url\": {\"url\": \"/data/street.mp4\"}},
+       {\"type\": \"text\", \"text\": \"What moves?\"}]}]}'"
   heading "Two services match: nothing is guessed"
   show "curl -s -w '\\nHTTP %{http_code}\\n' \$GATEWAY/v1/chat/completions --json \\
     '{\"model\": \"cosmos-predict2.5\", \"messages\": [{\"role\": \"user\", \"content\": \"Which one?\"}]}'"

@@ -65,7 +65,7 @@ def lives(driver, folder):
         client.chat(job_id)
         answer = client.api.Infer(pb.InferRequest(
             selector=pb.Selector(job_id=job_id),
-            body=json.dumps({"messages": [{"role": "user", "content": "hello"}]}).encode()), timeout=harness.LIMIT)
+            body=json.dumps({"messages": harness.hello()}).encode()), timeout=harness.LIMIT)
         assert answer.job_id == job_id and b"hello" in answer.body
         lines = [line for chunk in client.api.StreamLogs(pb.StreamLogsRequest(job_id=job_id), timeout=harness.LIMIT)
                  for line in chunk.lines]

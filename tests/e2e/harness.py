@@ -45,6 +45,12 @@ def load_stubs():
     return inference_pb2, inference_pb2_grpc
 
 
+def hello(text="hello"):
+    """Messages that every arch takes: with an image, which cosmos-rl must have, by a path, which all read."""
+    return [{"role": "user", "content": [{"type": "text", "text": text},
+                                         {"type": "image_url", "image_url": {"url": "/data/hello.png"}}]}]
+
+
 def service_programs(folder, behaviours):
     """A folder for --local-process-path, whose programs are the reference backend with the settings that
     `behaviours` has for a service's model path: {"/models/x": {"SSE": 1}}; others behave by default."""
@@ -161,7 +167,7 @@ class Daemon:
         return Http(method, self.gateway + path, body, headers)
 
     def chat(self, path="/v1/chat/completions", headers=None, **body):
-        body.setdefault("messages", [{"role": "user", "content": "hello"}])
+        body.setdefault("messages", hello())
         return self.http("POST", path, body, headers)
 
     def kill(self):

@@ -236,7 +236,7 @@ class Load:
             stream = rng.random() < 0.5
             target = rng.choice(self.passing) if self.passing and rng.random() < 0.2 else None
             job_id = target or rng.choice(stable)
-            body = {"messages": [{"role": "user", "content": word}], "stream": stream}
+            body = {"messages": harness.hello(word), "stream": stream}
             try:
                 answer = self.daemon.http("POST", f"/services/{job_id}/v1/chat/completions", body)
                 if target and answer.status in (404, 503):

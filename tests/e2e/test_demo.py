@@ -116,7 +116,7 @@ def test_kept_demo_serves_until_it_is_ended():
         assert code == 0
         gateway = re.search(r"(http://\S+)/v1$", output, re.M).group(1)
         answer = harness.Http("POST", f"{gateway}/archs/cosmos-rl/v1/chat/completions",
-                              {"messages": [{"role": "user", "content": "still there?"}]})
+                              {"messages": harness.hello("still there?")})
         assert answer.status == 200 and b"still there?" in answer.body
     finally:
         assert f"scripts/demo.sh --end {folder}" in output

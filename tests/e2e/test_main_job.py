@@ -101,7 +101,7 @@ def test_grpc_infer_resolves_and_answers(daemon):
                                                                            until_ready=True),
                                                   timeout=harness.LIMIT)]
         assert phases[-1] == pb.PHASE_READY
-        body = json.dumps({"messages": [{"role": "user", "content": "by gRPC"}]}).encode()
+        body = json.dumps({"messages": harness.hello("by gRPC")}).encode()
         answer = api.Infer(pb.InferRequest(selector=pb.Selector(job_id=service.job_id), body=body),
                            timeout=harness.LIMIT)
         assert "by gRPC" in json.loads(answer.body)["choices"][0]["message"]["content"]
