@@ -36,7 +36,7 @@ absl::Status NotReady(const routing::Service& service, const ContainerError& sai
 
 AnswerRelay::AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client,
                          Heartbeat& heartbeat, const routing::Service& service,
-                         const chat::RoutingKeys& keys, const RequestBody& body,
+                         const chat::RoutingKeys& keys, RequestBody& body,
                          std::string_view request_id, bool may_translate, ExchangeTimes& times)
     : upstream_(upstream),
       client_(client),
@@ -63,6 +63,7 @@ Task<absl::Status> AnswerRelay::Run() {
   is_event_stream_ = answer.is_event_stream;
   begun_ = true;
   times_.answered = ExchangeTimes::Now();
+  answer.notices = body_.TakeNotices();
   status = co_await client_.BeginAnswer(answer);
   if (!status.ok()) co_return status;
   if (answer.is_translated) co_return co_await Translate();
@@ -216,7 +217,10 @@ Task<absl::Status> AnswerRelay::Translate() {
 }
 
 Task<absl::Status> AnswerRelay::NextPiece(BodyPiece* piece) {
-  absl::Status status = upstream_.TakeBody(piece);
+  absl::Status status;
+  if (is_event_stream_ && body_.may_have_notices()) status = co_await TellNotices();
+  if (!status.ok()) co_return status;
+  status = upstream_.TakeBody(piece);
   if (!status.ok() || !piece->data.empty() || piece->last) co_return status;
   status = co_await client_.Flush();
   if (!status.ok()) co_return status;
@@ -229,6 +233,14 @@ Task<absl::Status> AnswerRelay::NextPiece(BodyPiece* piece) {
     status = co_await heartbeat_.Beat(service_, kKeepAlive, true);
     if (!status.ok()) co_return status;
   }
+}
+
+// A stream that began before the request's body had ended.
+Task<absl::Status> AnswerRelay::TellNotices() {
+  if (!events_.at_boundary()) co_return absl::OkStatus();
+  const std::vector<std::string> notices = body_.TakeNotices();
+  if (notices.empty()) co_return absl::OkStatus();
+  co_return co_await heartbeat_.Tell(notices);
 }
 
 Task<absl::Status> AnswerRelay::Write(std::string_view data, bool last) {

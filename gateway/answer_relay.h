@@ -26,9 +26,8 @@ class AnswerRelay {
   // Everything outlives the relay. `request_id` stands in for the id of an answer that is
   // translated. `times` is filled in.
   AnswerRelay(upstream::UpstreamConnection& upstream, ExchangeClient& client, Heartbeat& heartbeat,
-              const routing::Service& service, const chat::RoutingKeys& keys,
-              const RequestBody& body, std::string_view request_id, bool may_translate,
-              ExchangeTimes& times);
+              const routing::Service& service, const chat::RoutingKeys& keys, RequestBody& body,
+              std::string_view request_id, bool may_translate, ExchangeTimes& times);
 
   // Reads the answer and writes it, to its end. An error after begun() leaves it cut off: the
   // caller then calls ExchangeClient::FailAnswer.
@@ -54,13 +53,14 @@ class AnswerRelay {
   transport::Task<absl::Status> Write(std::string_view data, bool last);
   bool IsPlain(std::string_view media_type) const;
   Answer Plan() const;
+  transport::Task<absl::Status> TellNotices();
 
   upstream::UpstreamConnection& upstream_;
   ExchangeClient& client_;
   Heartbeat& heartbeat_;
   const routing::Service& service_;
   const chat::RoutingKeys& keys_;
-  const RequestBody& body_;
+  RequestBody& body_;
   const std::string_view request_id_;
   const bool may_translate_;
   ExchangeTimes& times_;

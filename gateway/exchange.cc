@@ -62,13 +62,21 @@ Exchange::Exchange(Worker& worker, ExchangeClient& client, ExchangeRequest reque
       request_(std::move(request)),
       times_(times),
       snapshot_(worker.routing()),
-      routing_(*snapshot_->table, request_.selector),
+      secrets_(worker.secrets()),
+      routing_(*snapshot_->table, request_.selector, Rules()),
       body_(client, routing_, worker.config().max_body_bytes, request_.body_length, times),
-      heartbeat_(client, worker.config()),
+      heartbeat_(client, body_, worker.config()),
       wake_up_(worker.io()),
       kept_(worker.spool(), worker.io()),
       upload_ended_(worker.io()) {
   worker_.Register(this);
+}
+
+BodyRules Exchange::Rules() const {
+  const GatewayConfig& config = worker_.config();
+  return {.contracts = config.contracts.get(),
+          .secrets = secrets_.get(),
+          .strict = config.strict || request_.strict};
 }
 
 Exchange::~Exchange() {

@@ -38,6 +38,7 @@ struct ExchangeRequest {
   std::optional<uint64_t> body_length;
   bool waits_for_continue = false;  // Expect: 100-continue
   RequestWishes wishes;
+  bool strict = false;         // what the container would ignore is refused
   bool may_translate = false;  // JSON-to-SSE, if the client asks for a stream
 };
 
@@ -87,6 +88,7 @@ class Exchange {
   absl::Status CheckService();
   transport::Task<absl::Status> AwaitService();
   absl::Duration ColdStartWait() const;
+  BodyRules Rules() const;
   bool WantsEvents() const { return request_.may_translate && routing_.keys().stream(); }
   transport::Task<absl::Status> SendRequest();
   void LimitTime();
@@ -103,6 +105,7 @@ class Exchange {
   const ExchangeRequest request_;
   ExchangeTimes& times_;
   std::shared_ptr<const RoutingSnapshot> snapshot_;  // pins the service
+  std::shared_ptr<const contract::SecretAutomaton> secrets_;
   RequestRouting routing_;
   RequestBody body_;
   std::shared_ptr<ExchangeCounts> counted_;  // where this exchange counts as in flight

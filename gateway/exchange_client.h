@@ -9,7 +9,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/http/head.h"
 #include "gateway/transport/asio.h"
@@ -25,7 +27,8 @@ struct Answer {
   http::FieldMask kept;                      // of head->fields, what is passed on
   std::optional<uint64_t> length;            // of the body; absent when it shows at the end only
   bool is_event_stream = false;
-  bool is_translated = false;  // the events are made here, from the backend's JSON
+  std::vector<std::string> notices;  // of the request, for the client
+  bool is_translated = false;        // the events are made here, from the backend's JSON
   // Advice that the backend left out.
   int retry_after_s = 0;             // 0: none
   std::optional<bool> should_retry;  // x-should-retry
@@ -38,10 +41,12 @@ class ExchangeClient {
   // The next bytes of the request's body, valid until the next call; not called after the last.
   virtual transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) = 0;
 
-  // Begins a stream of events while the backend is still silent: 200, with the names of `service`.
+  // Begins a stream of events while the backend is still silent: 200, with the names of `service`
+  // and the `notices` of the request.
   // BeginAnswer is not called after it. Only where the request's may_translate says that the client
   // could be given events.
-  virtual transport::Task<absl::Status> BeginStream(const routing::Service& service) = 0;
+  virtual transport::Task<absl::Status> BeginStream(const routing::Service& service,
+                                                    const std::vector<std::string>& notices) = 0;
   // Begins the answer. The head may wait for the first bytes of the body, or for Flush. All four:
   // an error means that the client is gone.
   virtual transport::Task<absl::Status> BeginAnswer(const Answer& answer) = 0;

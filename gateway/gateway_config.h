@@ -7,12 +7,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "gateway/http/head.h"
 #include "gateway/request_schema.h"
 #include "gateway/spool/spool.h"
 #include "gateway/upstream/upstream_config.h"
+#include "server/contract/contracts.h"
 
 namespace tao::gateway {
 
@@ -77,6 +79,11 @@ struct GatewayConfig {
 
   // What /archs/{network_arch}/schema and /services/{job_id}/schema answer.
   RequestSchemas request_schemas;
+
+  // What requests are held to. Null: any body passes.
+  std::shared_ptr<const contract::Contracts> contracts;
+  // What the container would ignore is refused, for every request (X-TAO-Strict: for one).
+  bool strict = false;
 
   http::HeadLimits head_limits;
   upstream::UpstreamConfig upstream;

@@ -23,8 +23,11 @@ std::string CommentEvent(std::string_view text) {
 
 }  // namespace
 
-Heartbeat::Heartbeat(ExchangeClient& client, const GatewayConfig& config)
-    : client_(client), config_(config), due_(DeadlineWheel::After(config.early_stream_after)) {}
+Heartbeat::Heartbeat(ExchangeClient& client, RequestBody& body, const GatewayConfig& config)
+    : client_(client),
+      body_(body),
+      config_(config),
+      due_(DeadlineWheel::After(config.early_stream_after)) {}
 
 bool Heartbeat::is_due() const { return DeadlineWheel::Now() >= due_; }
 
@@ -34,11 +37,20 @@ transport::Task<absl::Status> Heartbeat::Beat(const routing::Service& service,
                                               std::string_view comment, bool answer_begun) {
   if (!answer_begun && !has_begun_stream_) {
     has_begun_stream_ = true;
-    absl::Status begun = co_await client_.BeginStream(service);
+    const std::vector<std::string> notices = body_.TakeNotices();
+    absl::Status begun = co_await client_.BeginStream(service, notices);
     if (!begun.ok()) co_return begun;
   }
   const std::string event = CommentEvent(comment);
   absl::Status written = co_await client_.WriteAnswer(event, false);
+  Sent();
+  co_return written;
+}
+
+transport::Task<absl::Status> Heartbeat::Tell(const std::vector<std::string>& comments) {
+  std::string events;
+  for (const std::string& comment : comments) events += CommentEvent(comment);
+  absl::Status written = co_await client_.WriteAnswer(events, false);
   Sent();
   co_return written;
 }

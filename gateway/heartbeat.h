@@ -14,23 +14,29 @@
 #include <absl/status/status.h>
 #include <absl/time/time.h>
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/exchange_client.h"
 #include "gateway/gateway_config.h"
+#include "gateway/request_body.h"
 
 namespace tao::gateway {
 
 class Heartbeat {
  public:
   // Begins to measure. Everything outlives it.
-  Heartbeat(ExchangeClient& client, const GatewayConfig& config);
+  Heartbeat(ExchangeClient& client, RequestBody& body, const GatewayConfig& config);
 
   // When the client should hear of us, if nothing else comes: a time of DeadlineWheel.
   absl::Duration due() const { return due_; }
   bool is_due() const;
   // Something was sent to the client.
   void Sent();
+
+  // Sends each of `comments`, at an event boundary.
+  transport::Task<absl::Status> Tell(const std::vector<std::string>& comments);
 
   // The stream was begun here.
   bool has_begun_stream() const { return has_begun_stream_; }
@@ -42,6 +48,7 @@ class Heartbeat {
 
  private:
   ExchangeClient& client_;
+  RequestBody& body_;
   const GatewayConfig& config_;
   absl::Duration due_;
   bool has_begun_stream_ = false;

@@ -32,11 +32,13 @@ Task<absl::Status> HttpExchangeClient::ReadBody(transport::BodyPiece* piece) {
   return downstream_.ReadBody(piece);
 }
 
-Task<absl::Status> HttpExchangeClient::BeginStream(const routing::Service& service) {
+Task<absl::Status> HttpExchangeClient::BeginStream(const routing::Service& service,
+                                                   const std::vector<std::string>& notices) {
   http::HeadWriter head(head_);
   head.StatusLine(200);
   head.Field(FieldId::kDate, worker_.Date());
   NameService(head, service);
+  for (const std::string& notice : notices) head.Field(FieldId::kXTaoNotice, notice);
   head.Field(FieldId::kContentType, kEventStream);
   head.Field("Cache-Control", "no-cache");
   head.Field("X-Accel-Buffering", "no");
@@ -50,6 +52,7 @@ Task<absl::Status> HttpExchangeClient::BeginAnswer(const Answer& answer) {
   kept.DropAll(fields, FieldId::kXTaoJobId);
   kept.DropAll(fields, FieldId::kXTaoNetworkArch);
   kept.DropAll(fields, FieldId::kXTaoError);
+  kept.DropAll(fields, FieldId::kXTaoNotice);
   if (answer.is_translated) kept.DropAll(fields, FieldId::kContentType);
 
   http::HeadWriter head(head_);
@@ -58,6 +61,7 @@ Task<absl::Status> HttpExchangeClient::BeginAnswer(const Answer& answer) {
   if (!fields.Has(FieldId::kDate)) head.Field(FieldId::kDate, worker_.Date());
   head.Via(answer.head->version, upstream::kPseudonym);
   NameService(head, *answer.service);
+  for (const std::string& notice : answer.notices) head.Field(FieldId::kXTaoNotice, notice);
   if (answer.is_translated) head.Field(FieldId::kContentType, kEventStream);
   if (answer.is_event_stream) {
     if (fields.FindByName("Cache-Control") == nullptr) head.Field("Cache-Control", "no-cache");

@@ -26,7 +26,8 @@ class HttpExchangeClient : public ExchangeClient {
                      bool keep_open, const ExchangeTimes& times);
 
   transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) override;
-  transport::Task<absl::Status> BeginStream(const routing::Service& service) override;
+  transport::Task<absl::Status> BeginStream(const routing::Service& service,
+                                            const std::vector<std::string>& notices) override;
   transport::Task<absl::Status> BeginAnswer(const Answer& answer) override;
   transport::Task<absl::Status> WriteAnswer(std::string_view data, bool last) override;
   transport::Task<absl::Status> Flush() override;

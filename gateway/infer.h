@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/infer_body.h"
 #include "server/routing/selector.h"
@@ -21,6 +22,7 @@ inline constexpr size_t kMaxInferPieceBytes = 1024 * 1024;
 struct InferCall {
   routing::Selector selector;  // without the body's `model`, which is one more term
   InferBody body;              // JSON
+  bool strict = false;         // what the container would ignore is refused
   // What is left of the caller's deadline now. InfiniteDuration: none.
   absl::Duration time_left = absl::InfiniteDuration();
 };
@@ -30,6 +32,7 @@ struct InferHead {
   std::string job_id;
   std::string network_arch;
   std::string request_id;
+  std::vector<std::string> notices;  // of the request: what the container ignores or decides
 };
 
 // Gets the answer. Called on a worker's thread, one call after the other: it must not block.

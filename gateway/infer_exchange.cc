@@ -58,6 +58,7 @@ Task<void> InferExchange::Run(std::shared_ptr<InferExchange> self) {
   request.selector = self->call_.selector;
   request.forward.path = "/v1/chat/completions";
   request.forward.request_id = self->request_id_;
+  request.strict = self->call_.strict;
   request.body_length = self->call_.body.size();
 
   const std::string_view path = request.forward.path;
@@ -87,7 +88,8 @@ Task<absl::Status> InferExchange::ReadBody(transport::BodyPiece* piece) {
   co_return absl::OkStatus();
 }
 
-Task<absl::Status> InferExchange::BeginStream(const routing::Service& service) {
+Task<absl::Status> InferExchange::BeginStream(const routing::Service& service,
+                                              const std::vector<std::string>& notices) {
   co_return absl::InternalError("a call of the API is not given events of the gateway's own");
 }
 
@@ -103,6 +105,7 @@ Task<absl::Status> InferExchange::BeginAnswer(const Answer& answer) {
   head.job_id = answer.service->job_id;
   head.network_arch = answer.service->network_arch;
   head.request_id = request_id_;
+  head.notices = answer.notices;
   receiver_->OnHead(std::move(head));
   co_return absl::OkStatus();
 }

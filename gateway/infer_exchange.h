@@ -29,7 +29,8 @@ class InferExchange : public ExchangeClient, public std::enable_shared_from_this
   void Cancel(absl::Status why);
 
   transport::Task<absl::Status> ReadBody(transport::BodyPiece* piece) override;
-  transport::Task<absl::Status> BeginStream(const routing::Service& service) override;
+  transport::Task<absl::Status> BeginStream(const routing::Service& service,
+                                            const std::vector<std::string>& notices) override;
   transport::Task<absl::Status> BeginAnswer(const Answer& answer) override;
   transport::Task<absl::Status> WriteAnswer(std::string_view data, bool last) override;
   transport::Task<absl::Status> Flush() override;

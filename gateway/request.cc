@@ -78,6 +78,19 @@ absl::Status ReadExpect(const http::RequestHead& head, bool* expects_continue) {
   return absl::OkStatus();
 }
 
+absl::Status ReadStrict(const http::RequestHead& head, bool* strict) {
+  for (const Field& field : head.fields) {
+    if (field.id != FieldId::kXTaoStrict) continue;
+    const bool yes = http::EqualsIgnoreCase(field.value, "true");
+    if (!yes && !http::EqualsIgnoreCase(field.value, "false")) {
+      return HttpError(400, absl::StrFormat("the header X-TAO-Strict is true or false, not %s",
+                                            base::Quoted(field.value)));
+    }
+    *strict = *strict || yes;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string_view AllowedMethods(Endpoint endpoint) {
@@ -109,6 +122,7 @@ absl::Status ReadRequest(const http::RequestHead& head, Request* request) {
 
   absl::Status status = AddSelectors(head, request->target, &request->selector);
   if (status.ok()) status = ReadExpect(head, &request->expects_continue);
+  if (status.ok()) status = ReadStrict(head, &request->strict);
   if (!status.ok()) return status;
 
   const bool scoped =

@@ -40,6 +40,7 @@ struct Request {
   http::RouteTarget target;
   http::Forwarding forwarding;
   bool expects_continue = false;
+  bool strict = false;  // X-TAO-Strict: true
   std::string scratch;
 };
 

@@ -37,4 +37,10 @@ transport::Task<absl::Status> RequestBody::Next(transport::BodyPiece* piece) {
   co_return status;
 }
 
+std::vector<std::string> RequestBody::TakeNotices() {
+  if (!may_have_notices()) return {};
+  notices_taken_ = true;
+  return routing_.NoticeLines();
+}
+
 }  // namespace tao::gateway

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "gateway/exchange_client.h"
 #include "gateway/exchange_times.h"
@@ -30,6 +32,11 @@ class RequestBody {
   uint64_t bytes() const { return bytes_; }  // read so far
   std::optional<uint64_t> length() const { return length_; }
 
+  // What the client should be told of its request (RequestRouting::NoticeLines): once, to whoever
+  // asks first after the last piece.
+  std::vector<std::string> TakeNotices();
+  bool may_have_notices() const { return done_ && !notices_taken_; }
+
  private:
   ExchangeClient& client_;
   RequestRouting& routing_;
@@ -38,6 +45,7 @@ class RequestBody {
   ExchangeTimes& times_;
   uint64_t bytes_ = 0;
   bool done_ = false;
+  bool notices_taken_ = false;
 };
 
 }  // namespace tao::gateway

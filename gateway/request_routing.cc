@@ -46,8 +46,13 @@ std::string_view Deciding(const routing::Selector& selector) {
 
 }  // namespace
 
-RequestRouting::RequestRouting(const routing::RouteTable& table, routing::Selector selector)
-    : table_(&table), selector_(std::move(selector)), scanner_(keys_) {}
+RequestRouting::RequestRouting(const routing::RouteTable& table, routing::Selector selector,
+                               const BodyRules& rules)
+    : table_(&table),
+      selector_(std::move(selector)),
+      strict_(rules.strict),
+      sinks_(rules.contracts, rules.secrets),
+      scanner_(sinks_) {}
 
 absl::Status RequestRouting::OnHead() {
   if (selector_.empty()) return absl::OkStatus();
@@ -55,6 +60,7 @@ absl::Status RequestRouting::OnHead() {
   if (found.ok()) {
     service_ = *found;
     chosen_by_ = Deciding(selector_);
+    DecideArch();
     return absl::OkStatus();
   }
   return MayBeMended(found.status(), *table_, selector_) ? absl::OkStatus() : found.status();
@@ -63,16 +69,22 @@ absl::Status RequestRouting::OnHead() {
 absl::Status RequestRouting::Feed(std::string_view piece) {
   absl::Status scanned = scanner_.Feed(piece);
   if (!scanned.ok()) return scanned;
-  if (model_known_ || !keys_.model().has_value()) return absl::OkStatus();
+  if (model_known_ || !keys().model().has_value()) return absl::OkStatus();
   model_known_ = true;
-  selector_.terms.push_back({SelectorTerm::Kind::kModel, *keys_.model(), "model"});
+  selector_.terms.push_back({SelectorTerm::Kind::kModel, *keys().model(), "model"});
   return ResolveAgain();
 }
 
 absl::Status RequestRouting::Finish() {
   absl::Status whole = scanner_.Finish();
-  if (!whole.ok() || service_ != nullptr) return whole;
-  return ResolveAgain();
+  if (whole.ok() && service_ == nullptr) whole = ResolveAgain();
+  return whole.ok() ? sinks_.check.Verdict(strict_) : whole;
+}
+
+// From here on the body is judged for this arch alone. Whoever brought the service up knows best
+// what it takes: others' services have no contract.
+void RequestRouting::DecideArch() {
+  sinks_.check.Decide(service_->foreign ? std::string_view() : service_->network_arch);
 }
 
 absl::Status RequestRouting::ResolveAgain() {
@@ -84,11 +96,12 @@ absl::Status RequestRouting::ResolveAgain() {
         absl::StrFormat(
             "the request was routed to service %s before its body named model %s, which "
             "is service %s; name that one in the X-TAO-Job-ID header or the path",
-            service_->job_id, base::Quoted(*keys_.model()), (*found)->job_id),
+            service_->job_id, base::Quoted(*keys().model()), (*found)->job_id),
         {.param = "model"});
   }
   if (*found != service_) chosen_by_ = model_known_ ? "model" : "none";
   service_ = *found;
+  DecideArch();
   return absl::OkStatus();
 }
 

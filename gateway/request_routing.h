@@ -1,33 +1,47 @@
 #pragma once
 
-// Judges one request while it arrives: which service it is for, and whether its body may go there.
+// Judges one request while it arrives: which service it is for, and whether its body may go there
+// (server/contract).
 // Pure: no I/O; the same for HTTP and gRPC. Externally synchronised.
 
 #include <absl/status/status.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/chat/body_scanner.h"
 #include "gateway/chat/routing_keys.h"
+#include "gateway/request_sinks.h"
 #include "server/routing/resolver.h"
 #include "server/routing/route_table.h"
 #include "server/routing/selector.h"
 
 namespace tao::gateway {
 
+// What a body is held to.
+struct BodyRules {
+  const contract::Contracts* contracts = nullptr;      // null: no contract
+  const contract::SecretAutomaton* secrets = nullptr;  // null: none is known
+  bool strict = false;                                 // notices are findings
+};
+
 class RequestRouting {
  public:
-  // `table` outlives this. `selector` holds what the head says, without the body's `model`.
-  RequestRouting(const routing::RouteTable& table, routing::Selector selector);
+  // `table`, and what `rules` point to, outlive this. `selector` holds what the head says, without
+  // the body's `model`.
+  RequestRouting(const routing::RouteTable& table, routing::Selector selector,
+                 const BodyRules& rules = {});
   RequestRouting(const RequestRouting&) = delete;
   RequestRouting& operator=(const RequestRouting&) = delete;
 
   // Decides by the head alone, where that is possible. Errors: what no body could mend.
   absl::Status OnHead();
 
-  // The next bytes of the body; Finish after the last. Errors are final: the scanner's verdict, or
-  // selector_conflict when `model` means another service.
+  // The next bytes of the body; Finish after the last. Errors are final: the scanner's verdict,
+  // secret_in_body, selector_conflict when `model` means another service; at the end
+  // contract_violation.
   absl::Status Feed(std::string_view piece);
   absl::Status Finish();
 
@@ -49,14 +63,19 @@ class RequestRouting {
     service_ = &service;
   }
 
-  const chat::RoutingKeys& keys() const { return keys_; }
+  const chat::RoutingKeys& keys() const { return sinks_.keys; }
+
+  // After Finish: what the client should be told of a request that may run, in lines.
+  std::vector<std::string> NoticeLines() const { return sinks_.check.NoticeLines(); }
 
  private:
   absl::Status ResolveAgain();
+  void DecideArch();
 
   const routing::RouteTable* table_;
   routing::Selector selector_;
-  chat::RoutingKeys keys_;
+  const bool strict_;
+  RequestSinks sinks_;
   chat::BodyScanner scanner_;
   const routing::Service* service_ = nullptr;
   std::string_view chosen_by_;

@@ -138,6 +138,7 @@ Task<void> Session::ServeChat() {
   }
   exchange_request.waits_for_continue = request_.expects_continue;
   exchange_request.wishes = ReadWishes(head.fields);
+  exchange_request.strict = request_.strict;
   exchange_request.may_translate = true;
 
   ExchangeTimes times;

@@ -22,6 +22,7 @@
 #include "gateway/gateway_config.h"
 #include "gateway/gateway_load.h"
 #include "gateway/http/http_date.h"
+#include "gateway/known_secrets.h"
 #include "gateway/listener.h"
 #include "gateway/metrics.h"
 #include "gateway/transport/asio.h"
@@ -93,6 +94,8 @@ class Worker {
   void Report(const AccessLogRequest& request, const Exchange& exchange, const ExchangeTimes& times,
               const absl::Status& status);
   const std::shared_ptr<const RoutingSnapshot>& routing() const { return routing_; }
+  // What finds the daemon's secrets in a body; null when there are none.
+  const std::shared_ptr<const contract::SecretAutomaton>& secrets() { return secrets_.Current(); }
   bool draining() const { return draining_; }
   bool accepting() const { return accepting_; }
   // No table was published yet: not ready.
@@ -148,6 +151,7 @@ class Worker {
   upstream::Pool pool_;
   std::shared_ptr<const RoutingSnapshot> routing_;
   std::atomic<uint64_t> adopted_ = 0;
+  KnownSecrets secrets_;
   http::HttpDate date_;
   WorkerMetrics metrics_;
   AccessLogBuffer access_log_;

@@ -29,6 +29,7 @@
 #include "server/catalog/catalog.h"
 #include "server/catalog/request_json_schema.h"
 #include "server/config/server_config.h"
+#include "server/contract/contracts.h"
 #include "server/io/http_client.h"
 #include "server/lifecycle/backend_of.h"
 #include "server/lifecycle/lifecycle.h"
@@ -228,6 +229,8 @@ absl::Status Server::StartFaces() {
   config.access_log = config_.access_log;
   config.workers = config_.gateway_workers;
   config.max_body_bytes = config_.max_body_bytes;
+  config.contracts = contract::Contracts::Build(catalog_->request());
+  config.strict = config_.strict;
   config.spool.folder = config_.spool_dir;
   config.spool.allow_tmpfs = config_.allow_tmpfs_spool;
   config.spool.max_bytes = config_.spool_max_bytes;

@@ -35,6 +35,20 @@ void AppendCandidates(std::string& out, const base::ErrorDetails& details) {
   out += ",\"candidate_count\":" + std::to_string(std::max(details.candidate_count, listed));
 }
 
+// What is wrong with each field, and how many there are.
+void AppendFindings(std::string& out, const base::ErrorDetails& details) {
+  out += ",\"findings\":[";
+  for (const base::FieldViolation& each : details.violations) {
+    if (out.back() != '[') out += ',';
+    out += '{';
+    AppendJsonMember(out, "param", each.field);
+    AppendJsonMember(out, "found", base::Redact(each.found));
+    AppendJsonMember(out, "right", each.right);
+    out += '}';
+  }
+  out += "],\"total\":" + std::to_string(details.violation_count);
+}
+
 }  // namespace
 
 std::string ErrorBody(const absl::Status& status) {
@@ -52,6 +66,7 @@ std::string ErrorBody(const absl::Status& status) {
   AppendNullable(out, "param", param);
   AppendNullable(out, "code", token.has_value() ? base::RuleOf(*token).name : "");
   if (!details.candidates.empty()) AppendCandidates(out, details);
+  if (details.violation_count > 0) AppendFindings(out, details);
   out += "}}";
   return out;
 }

@@ -11,7 +11,8 @@ namespace tao::chat {
 
 // The body for `status`. `code` is the token, `type` the container's own word or the table's,
 // `param` the details' or the first violated field's; candidates are listed as an extra member of
-// `error` (the SDKs hand it out as err.error / e.body), with `candidate_count` when there are more.
+// `error` (the SDKs hand it out as err.error / e.body), with `candidate_count` when there are more;
+// so are the findings of the request contract, {param, found, right} each, with their `total`.
 // Without a token (our bug): type server_error, code null.
 std::string ErrorBody(const absl::Status& status);
 

@@ -26,6 +26,8 @@ constexpr KnownName kKnownNames[] = {
     {"X-TAO-Job-ID", FieldId::kXTaoJobId},
     {"X-TAO-Network-Arch", FieldId::kXTaoNetworkArch},
     {"X-TAO-Error", FieldId::kXTaoError},
+    {"X-TAO-Notice", FieldId::kXTaoNotice},
+    {"X-TAO-Strict", FieldId::kXTaoStrict},
     {"Keep-Alive", FieldId::kKeepAlive},
     {"Proxy-Connection", FieldId::kProxyConnection},
     {"Proxy-Authorization", FieldId::kProxyAuthorization},

@@ -31,6 +31,8 @@ enum class FieldId : uint8_t {
   kXTaoJobId,
   kXTaoNetworkArch,
   kXTaoError,
+  kXTaoNotice,
+  kXTaoStrict,
   kXTaoOther,  // any other name that begins with X-TAO-: reserved for us
   // Of one hop only.
   kKeepAlive,

@@ -66,6 +66,7 @@ void InferExchangeCall::OnHead(gateway::InferHead head) {
   response_.set_network_arch(std::move(head.network_arch));
   response_.set_request_id(std::move(head.request_id));
   response_.mutable_applied()->Assign(applied_.begin(), applied_.end());
+  for (std::string& notice : head.notices) response_.add_notices(std::move(notice));
 }
 
 void InferExchangeCall::OnData(std::string piece) {

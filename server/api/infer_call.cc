@@ -52,6 +52,7 @@ absl::StatusOr<PreparedInfer> PrepareInfer(const ApiDependencies& dependencies,
     prepared.call.selector = ToSelector(request.selector());
     prepared.call.body = std::move(*taken.mutable_body());
   }
+  prepared.call.strict = request.strict();
   prepared.call.time_left = TimeLeft(context);
   return prepared;
 }

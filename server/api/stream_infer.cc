@@ -60,6 +60,7 @@ void InferAnswerStream::Pump() {
         message_.set_network_arch(std::move(head_->network_arch));
         message_.set_request_id(std::move(head_->request_id));
         message_.mutable_applied()->Assign(applied_.begin(), applied_.end());
+        for (std::string& notice : head_->notices) message_.add_notices(std::move(notice));
         head_.reset();
       }
       if (piece_.has_value()) {

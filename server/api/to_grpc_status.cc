@@ -59,6 +59,7 @@ google::rpc::ErrorInfo ErrorInfoOf(const absl::Status& status, const base::Error
   if (details.candidate_count > 0) {
     metadata["candidate_count"] = std::to_string(details.candidate_count);
   }
+  if (details.violation_count > 0) metadata["total"] = std::to_string(details.violation_count);
   for (size_t i = 0; i < details.candidates.size(); ++i) {
     const base::ErrorCandidate& each = details.candidates[i];
     metadata[absl::StrFormat("candidate_%d", i)] =

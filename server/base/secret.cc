@@ -1,8 +1,11 @@
 #include "server/base/secret.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <set>
+#include <vector>
 
+#include "server/base/known_secrets.h"
 #include "server/base/mutex.h"
 
 namespace tao::base {
@@ -25,7 +28,12 @@ class KnownValues {
   void Add(const std::string& value) {
     if (value.size() < kShortestRedacted) return;
     MutexLock lock(mutex_);
-    values_.insert(value);
+    if (values_.insert(value).second) generation_.fetch_add(1, std::memory_order_release);
+  }
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  std::vector<std::string> values() {
+    MutexLock lock(mutex_);
+    return {values_.begin(), values_.end()};
   }
   std::string Redact(std::string text) {
     MutexLock lock(mutex_);
@@ -40,6 +48,7 @@ class KnownValues {
  private:
   Mutex mutex_;
   std::set<std::string, LongestFirst> values_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<uint64_t> generation_ = 0;
 };
 
 KnownValues& Known() {
@@ -55,6 +64,10 @@ Secret SecretFromEnvironment(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
   return value == nullptr ? Secret() : Secret(value);
 }
+
+uint64_t KnownSecretsGeneration() { return Known().generation(); }
+
+std::vector<std::string> KnownSecrets() { return Known().values(); }
 
 std::string Redact(std::string text) { return Known().Redact(std::move(text)); }
 

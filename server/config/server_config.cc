@@ -141,6 +141,8 @@ void AddFlags(CLI::App& app, ServerConfig& config) {
                  "Largest received message")
       ->check(CLI::Range(1 << 20, 2047 << 20))
       ->capture_default_str();
+  app.add_flag("--strict", config.strict,
+               "Refuse requests of which a container would ignore something");
   app.add_option("--registry", config.registry, "The registry file that other tools share")
       ->capture_default_str();
   app.add_option("--state-dir", config.state_dir,

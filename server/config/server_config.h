@@ -46,6 +46,7 @@ struct ServerConfig {
   bool allow_tmpfs_spool = false;
   uint64_t spool_max_bytes = uint64_t{64} << 30;  // of all of them together
   int max_grpc_message_bytes = 256 << 20;         // received
+  bool strict = false;  // what a container would ignore of a request is refused
 
   std::string registry = "/tmp/tao-inf-ms-state.json";  // the file that other tools share
   std::string state_dir;                                // default: ~/.local/state/tao-inference

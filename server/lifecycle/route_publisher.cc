@@ -18,6 +18,7 @@ routing::Service ToService(const Parts& parts, const registry::ServiceRecord& re
   return {.job_id = record.job_id,
           .network_arch = record.network_arch,
           .platform = record.platform,
+          .foreign = record.foreign,
           .served_names = record.served_names,
           .phase = record.phase,
           .reason = record.reason,

@@ -232,7 +232,8 @@ TEST(Infer, DeadlineClosesTheUpstream) {
   });
   GatewayHarness harness({ServiceAt(upstream.port())});
   const auto receiver = std::make_shared<Receiver>();
-  harness.gateway->PostInfer({{}, "{}", absl::Milliseconds(100)}, receiver);
+  harness.gateway->PostInfer({.selector = {}, .body = "{}", .time_left = absl::Milliseconds(100)},
+                             receiver);
   EXPECT_TRUE(closed.Wait());
   ASSERT_TRUE(receiver->ended.Wait());
   EXPECT_EQ(receiver->code(), absl::StatusCode::kDeadlineExceeded);

@@ -82,6 +82,7 @@ TEST(ServerConfig, Defaults) {
   EXPECT_EQ(config.max_body_bytes, 2147483648U);
   EXPECT_EQ(config.spool_dir, "/var/tmp");
   EXPECT_EQ(config.max_grpc_message_bytes, 268435456);
+  EXPECT_FALSE(config.strict);
   EXPECT_EQ(config.registry, "/tmp/tao-inf-ms-state.json");
   EXPECT_EQ(config.state_dir, "/home/user/.local/state/tao-inference");
   EXPECT_EQ(config.default_platform, "");
@@ -133,6 +134,7 @@ TEST(ServerConfig, FileHasTheFlagsAsKeys) {
       "max_body_bytes: 4000\n"
       "drain_timeout_seconds: 1.5\n"
       "stop_services_on_exit: true\n"
+      "strict: true\n"
       "state_dir: /var/lib/tao\n"
       "log_format: json\n");
   const absl::StatusOr<ParsedConfig> parsed = Parse({file.flag()});
@@ -144,6 +146,7 @@ TEST(ServerConfig, FileHasTheFlagsAsKeys) {
   EXPECT_EQ(config.max_body_bytes, 4000U);
   EXPECT_EQ(config.drain_timeout_seconds, 1.5);
   EXPECT_TRUE(config.stop_services_on_exit);
+  EXPECT_TRUE(config.strict);
   EXPECT_EQ(config.state_dir, "/var/lib/tao");
   EXPECT_EQ(config.log_format, "json");
 }
