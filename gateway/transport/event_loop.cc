@@ -93,6 +93,10 @@ void EventLoop::RunOnce(absl::Duration limit) {
     // The loop was woken, or one of those before has removed it.
     if (event.data.ptr == nullptr || event.events == 0) continue;
     static_cast<Watcher*>(event.data.ptr)->OnEvents(event.events);
+    if (next_found_ % kBatch == 0) {
+      if (has_posted()) RunPosted();
+      RunAgain();
+    }
   }
   found_count_ = next_found_ = 0;
   if (tick_at_ != absl::InfiniteDuration() && CoarseNow() >= tick_at_) {
@@ -104,7 +108,7 @@ void EventLoop::RunOnce(absl::Duration limit) {
 }
 
 void EventLoop::RunAgain() {
-  // What they put there is for the next turn.
+  // What they put there is for the next time.
   const size_t again_count = again_.size();
   for (size_t i = 0; i < again_count; ++i) {
     Watcher* const watcher = std::exchange(again_[i], nullptr);

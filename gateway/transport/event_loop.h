@@ -47,10 +47,11 @@ class EventLoop {
   // Before `fd` is closed. `watcher` hears of nothing that was found before; what it asked for by
   // Again still comes.
   void Remove(int fd, Watcher* watcher);
-  // `watcher` is called with 0 in the next turn. It must be forgotten before it is destroyed.
+  // `watcher` is called with 0 soon, and not on the spot. It must be forgotten before it is
+  // destroyed.
   void Again(Watcher* watcher);
   void Forget(Watcher* watcher);
-  // Resumes `coroutine` in the next turn.
+  // Resumes `coroutine` soon, and not on the spot.
   void Resume(std::coroutine_handle<> coroutine) { to_resume_.push_back(coroutine); }
 
   // `ticker` is called once, at `at` (a time of CLOCK_MONOTONIC) or some milliseconds later.
@@ -76,10 +77,14 @@ class EventLoop {
   void RunOnce(absl::Duration limit);
   // Tells turns apart.
   uint64_t turn() const { return turn_; }
-  // Other descriptors wait to be dealt with in this turn.
-  bool has_more() const { return next_found_ < found_count_; }
+  // Other descriptors wait to be dealt with before those that asked for Again.
+  bool has_more() const { return next_found_ < found_count_ && next_found_ % kBatch != 0; }
 
  private:
+  // Descriptors that are dealt with before those that asked for Again have their turn. What writers
+  // gain by going together they have gained by then, and nobody waits for hundreds of others.
+  static constexpr int kBatch = 16;
+
   int TimeoutOf(absl::Duration limit) const;
   void RunAgain();
   void RunPosted();
