@@ -3,6 +3,7 @@
 #include "gateway/http/grammar.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace tao::http {
 namespace {
@@ -97,16 +98,41 @@ static_assert(kByLength.first[kMaxNameBytes + 1] == kKnownCount);  // kMaxNameBy
 
 }  // namespace
 
+namespace {
+
+template <typename Word>
+bool SameWord(const char* a, const char* b) {
+  constexpr Word kLower = static_cast<Word>(0x2020202020202020);
+  Word left, right;
+  std::memcpy(&left, a, sizeof(Word));
+  std::memcpy(&right, b, sizeof(Word));
+  return (left | kLower) == (right | kLower);
+}
+
+// EqualsIgnoreCase of a token and a name that is letters, digits and hyphens, of the same size.
+// Setting the bit of the lower case is exact for them: what else becomes a letter, a digit or a
+// hyphen by it is a control character, and in no token.
+bool IsName(std::string_view token, std::string_view name) {
+  const char* const a = token.data();
+  const char* const b = name.data();
+  const size_t size = name.size();
+  if (size < 4) return EqualsIgnoreCase(token, name);
+  if (size < 8) {
+    return SameWord<uint32_t>(a, b) && SameWord<uint32_t>(a + size - 4, b + size - 4);
+  }
+  for (size_t i = 0; i + 8 <= size; i += 8) {
+    if (!SameWord<uint64_t>(a + i, b + i)) return false;
+  }
+  return SameWord<uint64_t>(a + size - 8, b + size - 8);
+}
+
+}  // namespace
+
 FieldId FieldIdOf(std::string_view name) {
   if (name.size() <= kMaxNameBytes) {
     for (size_t i = kByLength.first[name.size()]; i < kByLength.first[name.size() + 1]; ++i) {
       const KnownName& known = kByLength.names[i];
-      // Mostly it is another name of that length: its ends tell.
-      if (LowerChar(name.front()) == LowerChar(known.name.front()) &&
-          LowerChar(name.back()) == LowerChar(known.name.back()) &&
-          EqualsIgnoreCase(name, known.name)) {
-        return known.id;
-      }
+      if (IsName(name, known.name)) return known.id;
     }
   }
   if (name.empty() || LowerChar(name.front()) != 'x') return FieldId::kOther;

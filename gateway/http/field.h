@@ -69,7 +69,8 @@ enum class FieldId : uint8_t {
 };
 inline constexpr size_t kFieldIdCount = static_cast<size_t>(FieldId::kWwwAuthenticate) + 1;
 
-// Case-insensitive. An underscore is not a hyphen here; see SpoofedFieldId.
+// `name` is a token (IsToken). Case-insensitive. An underscore is not a hyphen here; see
+// SpoofedFieldId.
 FieldId FieldIdOf(std::string_view name);
 
 // Whether no sender may have this field removed on its way by listing it in Connection.

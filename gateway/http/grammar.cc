@@ -44,6 +44,11 @@ bool IsFieldValueChar(char c) { return Is(c, kValueClass); }
 bool IsTargetChar(char c) { return Is(c, kTargetClass); }
 
 bool IsToken(std::string_view text) { return !text.empty() && AllAre(text, kTokenClass); }
+size_t TokenLength(std::string_view text) {
+  size_t length = 0;
+  while (length < text.size() && Is(text[length], kTokenClass)) ++length;
+  return length;
+}
 bool IsFieldValue(std::string_view text) {
   // kValueClass without a table, so that the compiler looks at many bytes at once: values are long.
   bool bad = false;

@@ -16,9 +16,10 @@ bool IsTargetChar(char c);      // what a request target may hold; see head_pars
 inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 inline bool IsOws(char c) { return c == ' ' || c == '\t'; }
 
-bool IsToken(std::string_view text);       // at least one tchar and nothing else
-bool IsFieldValue(std::string_view text);  // may be empty; holds no CR, LF, NUL or other control
-bool IsTarget(std::string_view text);      // at least one target char and nothing else
+bool IsToken(std::string_view text);        // at least one tchar and nothing else
+size_t TokenLength(std::string_view text);  // how many tchars it begins with
+bool IsFieldValue(std::string_view text);   // may be empty; holds no CR, LF, NUL or other control
+bool IsTarget(std::string_view text);       // at least one target char and nothing else
 
 int HexValue(char c);  // 0 to 15; -1 when `c` is no hexadecimal digit
 inline char LowerChar(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }

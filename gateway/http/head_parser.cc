@@ -100,13 +100,15 @@ MessageError FieldSection::ParseLine(std::string_view line, FieldList& fields) c
                ? Refuse(400, "white space before the first header field")
                : Refuse(400, "a folded header line (obs-fold); write each field on one line");
   }
-  const size_t colon = line.find(':');
+  const size_t token = TokenLength(line);
+  size_t colon = token;  // mostly
+  if (token == line.size() || line[token] != ':') colon = line.find(':', token);
   if (colon == std::string_view::npos) return Refuse(400, "a header line without a colon");
   std::string_view name = line.substr(0, colon);
   if (side_ == Side::kResponse) {
     while (!name.empty() && IsOws(name.back())) name.remove_suffix(1);
   }
-  if (!IsToken(name)) {
+  if (name.empty() || name.size() != token) {
     if (!name.empty() && IsOws(name.back())) {
       return Refuse(400, "white space between a header field's name and its colon");
     }

@@ -76,6 +76,29 @@ TEST(FieldId, NamesAndIdsAgree) {
   }
 }
 
+TEST(FieldId, NoOtherTokenIsTakenForAKnownName) {
+  for (size_t i = 0; i < kFieldIdCount; ++i) {
+    const auto id = static_cast<FieldId>(i);
+    const std::string name(NameOf(id));
+    for (size_t at = 0; at < name.size(); ++at) {
+      for (int c = 0; c < 256; ++c) {
+        std::string other = name;
+        other[at] = static_cast<char>(c);
+        if (!IsToken(other) || EqualsIgnoreCase(other, name)) continue;
+        ASSERT_NE(FieldIdOf(other), id) << other;
+      }
+    }
+  }
+}
+
+TEST(TokenLength, EndsAtTheFirstByteThatIsNone) {
+  EXPECT_EQ(TokenLength(""), 0U);
+  EXPECT_EQ(TokenLength(":"), 0U);
+  EXPECT_EQ(TokenLength("Host: g"), 4U);
+  EXPECT_EQ(TokenLength("Ho st: g"), 2U);
+  EXPECT_EQ(TokenLength("Host"), 4U);
+}
+
 TEST(FieldId, OurPrefixIsReserved) {
   EXPECT_EQ(FieldIdOf("x-tao-"), FieldId::kXTaoOther);
   EXPECT_EQ(FieldIdOf("X-Tao-Anything-At-All-However-Long-It-Is"), FieldId::kXTaoOther);
