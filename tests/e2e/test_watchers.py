@@ -1,5 +1,6 @@
-"""Ten thousand watchers of one service on ten channels: dashboards, and every client that waits for READY. The figures are
-in docs/performance.md (tests/bench/compare.py --case services); here is what must hold."""
+"""Many watchers of one service on ten channels: dashboards, and every client that waits for READY. The figures for ten
+thousand are in docs/performance.md (tests/bench/compare.py --case services); here is what must hold, with as many as a
+Python client can end in moments when something is wrong."""
 
 import asyncio
 import collections
@@ -12,8 +13,8 @@ import harness
 pb, pb_grpc = harness.load_stubs()
 
 ARCH = "tao-dataservices"
-WATCHERS, CHANNELS = 10000, 10
-LIMIT = 5 * harness.LIMIT  # for ten thousand of anything, most of it this client's own work
+WATCHERS, CHANNELS = 2000, 10
+LIMIT = 3 * harness.LIMIT  # for thousands of anything, most of it this client's own work
 # A stream of gRPC's costs the daemon about 20 KiB; much more would be events that pile up.
 BYTES_EACH = 64 << 10
 
