@@ -135,6 +135,15 @@ TEST(HeldBody, IsHeldUntilItsModelIsKnownAndThenFlows) {
 }
 
 // As Python's OpenAI library sends it: the service is known at the very end.
+// Asks until there is room: an exchange gives its own back when it ends, which may be after its
+// client has read the answer.
+int StatusWithRoom(GatewayHarness& harness, const std::string& request) {
+  const absl::Time limit = absl::Now() + kTestLimit;
+  int status = 507;
+  while (status == 507 && absl::Now() < limit) status = harness.Ask(request).status();
+  return status;
+}
+
 TEST(KeptBody, LargeOnesRoutedByTheirEndArriveAsTheyWere) {
   FakeUpstream upstream([](FakeUpstream::Peer& peer) {
     const RawMessage request = peer.ReadRequest();
@@ -204,7 +213,7 @@ TEST(KeptBody, OneWithoutRoomIsRefusedBeforeItIsRead) {
   chunked.Write(absl::StrFormat("%x\r\n", body.size()));
   chunked.Write(body);
   EXPECT_EQ(chunked.ReadMessage().status(), 507);
-  EXPECT_EQ(harness.Ask(Post(LargeBody(2 * kMiB, std::string(kArch)))).status(), 200);
+  EXPECT_EQ(StatusWithRoom(harness, Post(LargeBody(2 * kMiB, std::string(kArch)))), 200);
   // Who names the service keeps nothing.
   EXPECT_EQ(harness.Ask(Post(body, HeaderFor(kJob))).status(), 200);
 }
@@ -229,12 +238,7 @@ TEST(KeptBody, AClientThatLeavesInTheMiddleGivesItsRoomBack) {
     client.Write(HeadFor("Content-Length: " + std::to_string(body.size()) + "\r\n"));
     client.Write(std::string_view(body).substr(0, 2 * kMiB));
   }
-  RawMessage answer;
-  const absl::Time limit = absl::Now() + kTestLimit;
-  do {
-    answer = harness.Ask(Post(body));
-  } while (answer.status() == 507 && absl::Now() < limit);
-  EXPECT_EQ(answer.status(), 200);
+  EXPECT_EQ(StatusWithRoom(harness, Post(body)), 200);
 }
 
 TEST(KeptBody, TheFolderMustBeOnADisk) {
