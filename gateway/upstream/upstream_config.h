@@ -25,8 +25,11 @@ struct UpstreamConfig {
   // How long an unused connection is kept. Must be less than the backends' own limit (uvicorn: 5
   // s), or requests are lost in connections that they close at that moment.
   absl::Duration idle_timeout = absl::Seconds(3);
-  // Unused connections kept for one service by one worker.
-  size_t max_idle_per_service = 32;
+  // Unused connections kept for one service by one worker. They are at most as many as exchanges
+  // ran within idle_timeout, and the connection limit, which has a descriptor for each, bounds
+  // those; this only keeps a burst from holding memory. Keeping fewer than run at once would cost
+  // most of the rest a new connection each.
+  size_t max_idle_per_service = 1024;
 };
 
 }  // namespace tao::upstream
