@@ -122,8 +122,9 @@ class Writer {
     const std::vector<catalog::RequestField>& fields = catalog_.request().chat.fields;
     for (const auto& [name, value] : chat_.other_members().fields()) {
       const std::string path = "chat.other_members." + name;
-      const bool sampling = std::any_of(fields.begin(), fields.end(),
-                                        [&](const auto& field) { return field.name == name; });
+      const bool sampling =
+          std::any_of(fields.begin(), fields.end(),
+                      [&name = name](const auto& field) { return field.name == name; });
       if (sampling || name == "model" || name == "messages" || name == "stream") {
         Find(path, sampling ? "belongs into `sampling`" : "has a field of its own in ChatRequest");
         continue;
