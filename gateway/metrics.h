@@ -25,9 +25,9 @@
 
 namespace tao::gateway {
 
-inline constexpr size_t kStages = 5;     // of ExchangeStage
-inline constexpr size_t kClosers = 4;    // of ClosedBy
-inline constexpr size_t kOutcomes = 8;   // of StreamOutcome
+inline constexpr size_t kStages = 5;    // of ExchangeStage
+inline constexpr size_t kClosers = 4;   // of ClosedBy
+inline constexpr size_t kOutcomes = 8;  // of StreamOutcome
 
 // Answers by status and error token. There are few kinds, so they are looked for one by one.
 class AnswerCounts {

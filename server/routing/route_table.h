@@ -40,7 +40,7 @@ struct Service {
   std::string job_id;
   std::string network_arch;
   std::string platform;
-  bool foreign = false;  // another tool's: what it takes is its own business
+  bool foreign = false;                   // another tool's: what it takes is its own business
   std::vector<std::string> served_names;  // other values of `model` that mean it
   Phase phase = Phase::kLaunching;
   // Why it is not READY: the container's word (model_loading, model_load_error, ...), or ours.
